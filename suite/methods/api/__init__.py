@@ -1,0 +1,25 @@
+"""What a method is and what it is given: the whole vocabulary of a method file. Imports no torch."""
+
+from __future__ import annotations
+
+from suite.methods.api.method import Claims, Diverged, Method, Needs, Paper
+from suite.methods.api.options import OptionField, Options, option
+from suite.methods.api.support import LEARNED_STEPS, POST_TRAINING
+from suite.methods.api.workbench import Batch, DataDoor, Progress, Workbench
+
+__all__ = [
+    "LEARNED_STEPS",
+    "POST_TRAINING",
+    "Batch",
+    "Claims",
+    "DataDoor",
+    "Diverged",
+    "Method",
+    "Needs",
+    "OptionField",
+    "Options",
+    "Paper",
+    "Progress",
+    "Workbench",
+    "option",
+]

@@ -1,0 +1,93 @@
+"""Methods API: the base class of a quantization method. A method file defines one subclass, and no plumbing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from suite.errors import Unsupported
+from suite.methods.api.options import Options as AnyOptions
+
+if TYPE_CHECKING:
+    from suite.axes import Setting
+    from suite.methods.api.workbench import Workbench
+
+
+class Diverged(Exception):  # noqa: N818 - the name of the record's status
+    """Learning left the finite numbers. Not a mistake of the user: the run is recorded with the status `diverged`."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method was described first."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method cannot work without: gradients, labels, examples."""
+
+    gradients: bool = False
+    labels: bool = False
+    examples: bool = True
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a method says of its own result; the audit compares each figure with what it observes."""
+
+    average_weight_bits: float | None = None
+    average_activation_bits: float | None = None
+    model_bytes: int | None = None
+
+
+class Method(ABC):
+    """An algorithm that quantizes a model under a setting.
+
+    A subclass states what it is in class attributes and does its work in `quantize`. Its file ends with
+    `METHOD = TheSubclass`.
+    """
+
+    id: ClassVar[str]
+    """The file's name; what a card calls the method."""
+    title: ClassVar[str]
+    paper: ClassVar[Paper]
+    needs: ClassVar[Needs] = Needs()
+    supports: ClassVar[Mapping[str, tuple[object, ...]]] = {}
+    """Axis id -> values this method accepts. An axis not named here is enforced by the suite for every method alike."""
+    recommended: ClassVar[Mapping[str, object]] = {}
+    """Axis id -> the value a new card of this method starts with, where it is not the axis's default."""
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
+
+    def __init__(self, options: AnyOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, object]) -> Method:
+        """The method with options as a card writes them; everything not said keeps its default."""
+        return cls(cls.Options.from_mapping(options, owner=cls.id))
+
+    @classmethod
+    def check_setting(cls, setting: Setting) -> None:
+        """Refuse a setting the method cannot honour, naming the axis, its value and the supported ones."""
+        for axis, allowed in cls.supports.items():
+            value = setting[axis]
+            if value not in allowed:
+                raise Unsupported(
+                    f"method '{cls.id}' does not support {axis} = {value}",
+                    hint=f"supported: {', '.join(str(choice) for choice in allowed)}",
+                )
+        if cls.needs.labels and setting["labels"] == "unlabeled":
+            raise Unsupported(f"method '{cls.id}' needs labels, but labels = unlabeled", hint="set labels to labeled")
+        if cls.needs.examples and setting["examples"] == 0:
+            raise Unsupported(f"method '{cls.id}' needs examples, but examples = 0", hint="set examples to 1 or more")
+
+    @abstractmethod
+    def quantize(self, work: Workbench) -> Claims | None:
+        """Quantize `work.model` in place. Raise `Diverged` where learning leaves the finite numbers."""

@@ -1,0 +1,40 @@
+"""Methods API: the usual answers to "which settings does this method support?".
+
+`Method.supports` maps an axis to the values a method accepts. An axis it does not name is left to the suite, which
+enforces it for every method alike (which operations are quantized, how the data is drawn, …). These tables name the
+axes that only a method can honour; a method starts from one of them and narrows or widens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+RANGE_RULES = ("min-max", "ema-min-max", "percentile", "mse", "iterative-mse")
+
+# Nothing is learned by gradients; every range follows from a rule over observed values.
+POST_TRAINING: Mapping[str, tuple[object, ...]] = {
+    "weight_range": RANGE_RULES,
+    "activation_range": RANGE_RULES,
+    "gradient_mask": ("not-applicable",),
+    "step_gradient_scale": ("not-applicable",),
+    "weight_precision": ("fixed",),
+    "activation_precision": ("fixed",),
+    "activation_constraint": ("none",),
+    "labels": ("unlabeled",),
+    "training_transform": ("test",),
+    "checkpoint": ("last",),
+}
+
+# Weights and steps are trained on the task's loss; the grid has one step per tensor, channel, group or weight.
+LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
+    "weight_range": ("learned-step",),
+    "activation_range": ("learned-step",),
+    "activation_parameters": ("static",),
+    "gradient_mask": ("clip-then-round", "round-then-clip"),
+    "step_gradient_scale": ("features", "all-elements", "elements-per-channel", "none"),
+    "weight_precision": ("fixed",),
+    "activation_precision": ("fixed",),
+    "activation_constraint": ("none",),
+    "labels": ("labeled",),
+    "checkpoint": ("last", "best-on-validation"),
+}

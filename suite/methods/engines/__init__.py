@@ -1,0 +1,1 @@
+"""Methods, shared engines: loops that several methods need, each driven by data and knowing no method."""
