@@ -1,7 +1,8 @@
 """Methods: every Python file in this folder is one quantization method, found by its file name.
 
 Beside them, as packages, lies what methods are written with: `api/` (what a method is, and what it is given) and
-`engines/` (calibration, training). A third-party distribution adds methods through the entry-point group `suite.methods`.
+`engines/` (calibration, training). A third-party distribution adds methods through the entry-point group
+`suite.methods`.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class Options:
 
     @classmethod
     def quick(cls) -> Self:
-        """Options for a trial of a second: the contract tests run a method many times. Override where defaults take long."""
+        """Options for a trial of a second: the contract tests run a method often. Override where defaults take long."""
         return cls()
 
     def to_dict(self) -> dict[str, Scalar]:
