@@ -1,0 +1,1 @@
+"""Laboratory, the audit: observes a quantized model from outside and compares it with what its card declares."""
