@@ -1,0 +1,117 @@
+"""Quantizers, the operation: fake quantization with exact gradient masks, one function for eager and compiled use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.quantizers.spec import GradientMask
+
+
+class _FakeQuantize(torch.autograd.Function):
+    """v^ = s k with k = round(clip(v / s, low, high)) (or the other order), low = qmin - z, high = qmax - z.
+
+    Subtracting the integer z from the limits instead of adding it to v / s saves two passes and is exact, because
+    rounding commutes with integer offsets. Only v, s and the limits are kept for the backward pass: r = v / s, the
+    code and the mask are cheaper to compute again than to store, and the compiler fuses them into one loop.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor, zero_point: Tensor | None, qmin: float, qmax: float,
+        clip_first: bool, binary: bool, step_gradient: float,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(x, scale, zero_point)
+        ctx.qmin, ctx.qmax = qmin, qmax
+        ctx.clip_first, ctx.binary, ctx.step_gradient = clip_first, binary, step_gradient
+        low, high = _limits(zero_point, qmin, qmax)
+        ratio = x / scale
+        if binary:
+            code = torch.where(ratio >= 0, 1.0, -1.0).to(ratio.dtype)
+        elif clip_first:
+            code = _clip(ratio, low, high).round()
+        else:
+            code = _clip(ratio.round(), low, high)
+        return (code * scale).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        x, scale, zero_point = ctx.saved_tensors
+        low, high = _limits(zero_point, ctx.qmin, ctx.qmax)
+        ratio = x / scale
+        if ctx.clip_first or ctx.binary:
+            clipped = _clip(ratio, low, high)
+            inside = clipped == ratio
+            code = torch.where(ratio >= 0, 1.0, -1.0).to(ratio.dtype) if ctx.binary else clipped.round()
+        else:
+            rounded = ratio.round()
+            code = _clip(rounded, low, high)
+            inside = code == rounded
+        passed = torch.where(inside, gradient, 0.0)
+        gradient_scale: Tensor | None = None
+        gradient_zero_point: Tensor | None = None
+        if ctx.needs_input_grad[1]:
+            # dv^/ds = k - r inside, k (a limit) outside: both in one expression.
+            step = (gradient * code - passed * ratio).sum_to_size(scale.shape)
+            gradient_scale = step * ctx.step_gradient if ctx.step_gradient != 1.0 else step
+        if zero_point is not None and ctx.needs_input_grad[2]:
+            # dv^/dz = 0 inside, -s outside, where the code no longer follows z.
+            offset = ((passed - gradient) * scale).sum_to_size(zero_point.shape)
+            gradient_zero_point = offset * ctx.step_gradient if ctx.step_gradient != 1.0 else offset
+        gradient_x = passed.to(x.dtype) if ctx.needs_input_grad[0] else None
+        return gradient_x, gradient_scale, gradient_zero_point, None, None, None, None, None
+
+
+def _limits(zero_point: Tensor | None, qmin: float, qmax: float) -> tuple[Tensor | float, Tensor | float]:
+    if zero_point is None:
+        return qmin, qmax
+    rounded = zero_point.round()
+    return qmin - rounded, qmax - rounded
+
+
+def _clip(values: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
+    return torch.clamp(values, low, high)  # type: ignore[arg-type]  # both numbers or both tensors
+
+
+def fake_quantize(
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor | None,
+    qmin: float,
+    qmax: float,
+    *,
+    mask: GradientMask = GradientMask.ROUND_THEN_CLIP,
+    binary: bool = False,
+    step_gradient: float = 1.0,
+) -> Tensor:
+    """Values of `x` moved to the nearest point s (k - z) of a uniform grid, with straight-through gradients.
+
+    `scale` s > 0 broadcasts against `x`; `zero_point` z has its shape, or is None for z = 0 (symmetric grids), and
+    is integer-valued: if it is learned it may hold fractions, is rounded, and the rounding is passed straight through.
+    `qmin` and `qmax` limit the code; half-integers clip between two codes (see `QuantizerSpec.clip_limits`). `mask`
+    is the order of clipping and rounding, which decides where gradients pass. `binary` is the 1-bit grid {-s, +s}:
+    k = +1 where x >= 0, else -1, with the mask |x| <= s. `step_gradient` multiplies the gradients of s and z.
+
+    Gradients, with r = x / s and the mask M: dv^/dx = M; dv^/ds = (k - z) - r inside M and (limit - z) outside;
+    dv^/dz = 0 inside and -s outside.
+    """
+    result: Tensor = _FakeQuantize.apply(
+        x, scale, zero_point, qmin, qmax, mask is GradientMask.CLIP_THEN_ROUND, binary, step_gradient
+    )  # type: ignore[no-untyped-call]
+    return result
+
+
+def quantize_to_codes(
+    x: Tensor, scale: Tensor, zero_point: Tensor | None, qmin: float, qmax: float, *, binary: bool = False
+) -> Tensor:
+    """The integer codes k of `x`, int32; without gradients."""
+    with torch.no_grad():
+        ratio = x / scale
+        if binary:
+            return torch.where(ratio >= 0, 1, -1).to(torch.int32)
+        low, high = _limits(zero_point, qmin, qmax)
+        code = _clip(ratio, low, high).round()
+        return (code if zero_point is None else code + zero_point.round()).to(torch.int32)

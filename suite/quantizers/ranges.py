@@ -1,0 +1,139 @@
+"""Quantizers, range rules: from what was seen of a tensor to the parameters of its grid, for all rows at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from suite.errors import SuiteError
+from suite.quantizers.grids import Parameters, parameters_from_range, parameters_from_step
+from suite.quantizers.search import Alternation, alternate, best_candidate
+from suite.quantizers.spec import QuantizerSpec, RangeRule
+
+Rule = RangeRule | Literal["lsq"]
+SHRINK_FACTORS = 100
+STARTS = (1.0, 0.5, 0.25)
+ROWS_AT_ONCE = 1 << 15
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was seen of the rows of a tensor: [R] each, and a sample [R, n] (all values, for weights)."""
+
+    low: Tensor
+    high: Tensor
+    mean_magnitude: Tensor
+    sample: Tensor | None
+
+
+def resolve_rule(rule: Rule | str) -> Rule:
+    """The rule that really computes the start of a learned quantizer.
+
+    Learned steps start as LSQ does; learned ranges at the minimum and maximum; learned rounding keeps the step that
+    the published methods take from a squared-error search.
+    """
+    if rule == "lsq" or rule == RangeRule.LEARNED_STEP:
+        return "lsq"
+    if rule == RangeRule.LEARNED_MIN_MAX:
+        return RangeRule.MIN_MAX
+    if rule == RangeRule.LEARNED_ROUNDING:
+        return RangeRule.MSE
+    try:
+        return RangeRule(rule)
+    except ValueError:
+        raise SuiteError(f"unknown range rule {rule!r}", hint="use lsq or one of " + ", ".join(RangeRule)) from None
+
+
+def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parameters:
+    """Scale and zero point, one per row."""
+    low, high = seen.low, seen.high
+    rule = resolve_rule(rule)
+    if rule in (RangeRule.MIN_MAX, RangeRule.EMA_MIN_MAX):
+        return parameters_from_range(low, high, spec)
+    if spec.binary and rule != RangeRule.PERCENTILE:
+        # For the grid {-s, +s} the mean magnitude is the least-squares step, in closed form.
+        return parameters_from_step(seen.mean_magnitude, low, high, spec)
+    if rule == "lsq":
+        return parameters_from_step(lsq_step(seen.mean_magnitude, spec.positive_limit), low, high, spec)
+    assert seen.sample is not None
+    if rule == RangeRule.PERCENTILE:
+        return parameters_from_range(*percentile_range(seen.sample, spec.percentile), spec)
+    if rule == RangeRule.MSE:
+        return mse_parameters(seen.sample, low, high, spec)
+    return iterative_mse_parameters(seen.sample, low, high, seen.mean_magnitude, spec)
+
+
+def lsq_step(mean_magnitude: Tensor, positive_limit: float) -> Tensor:
+    """Step s = 2 mean|v| / sqrt(Q_P), the start of learned step size quantization."""
+    return mean_magnitude * (2 / math.sqrt(positive_limit))
+
+
+def percentile_range(rows: Tensor, percentile: float) -> tuple[Tensor, Tensor]:
+    """The (100 - p)-th and p-th percentile of every row, interpolated linearly, zero kept inside."""
+    return (
+        _quantile(rows, 1.0 - percentile / 100.0).clamp(max=0.0),
+        _quantile(rows, percentile / 100.0).clamp(min=0.0),
+    )
+
+
+def mse_parameters(
+    rows: Tensor, low: Tensor, high: Tensor, spec: QuantizerSpec, *, factors: int = SHRINK_FACTORS, power: float = 2.0
+) -> Parameters:
+    """Both ends of [low, high] times the factor among n/n, (n-1)/n, ... 1/n with the lowest mean |v - v^|^power.
+
+    On asymmetric grids the zero point is the same for all factors: both ends shrink together.
+    """
+    shrink = torch.arange(factors, 0, -1, dtype=rows.dtype, device=rows.device) / factors
+    whole = parameters_from_range(low, high, spec)
+    scales = []
+    for start in range(0, rows.shape[0], ROWS_AT_ONCE):  # bounds the table of candidates
+        part = slice(start, start + ROWS_AT_ONCE)
+        candidates = parameters_from_range(low[part, None] * shrink, high[part, None] * shrink, spec).scale
+        offsets = None if whole.zero_point is None else whole.zero_point[part, None].expand_as(candidates)
+        choice = best_candidate(rows[part], candidates, offsets, *_search_limits(spec), power=power, nested=True)
+        scales.append(candidates.gather(1, choice.candidate[:, None])[:, 0])
+    return Parameters(torch.cat(scales), whole.zero_point)
+
+
+def iterative_mse(
+    rows: Tensor, low: Tensor, high: Tensor, mean_magnitude: Tensor, spec: QuantizerSpec, *, tolerance: float = 1e-6
+) -> tuple[Parameters, tuple[Alternation, ...]]:
+    """Least-squares step by alternation from several starts, because each start can end in its own local optimum.
+
+    Starts: the step that covers the range, one half and one quarter of it, and the LSQ start; per row the lowest error
+    wins. Also returns every alternation with its trajectory. On asymmetric grids the zero point of the range is kept.
+    """
+    whole = parameters_from_range(low, high, spec)
+    starts = [whole.scale * factor for factor in STARTS] + [lsq_step(mean_magnitude, spec.positive_limit)]
+    qmin, qmax = _search_limits(spec)
+    runs = tuple(alternate(rows, start, whole.zero_point, qmin, qmax, tolerance=tolerance) for start in starts)
+    best = torch.stack([run.error for run in runs]).argmin(0)
+    scale = torch.stack([run.scale for run in runs]).gather(0, best[None])[0]
+    # A row of zeros halves its step for ever: the floor of the range's step ends that.
+    scale = torch.where(mean_magnitude > 0, scale, whole.scale)
+    return parameters_from_step(scale, low, high, spec), runs
+
+
+def iterative_mse_parameters(
+    rows: Tensor, low: Tensor, high: Tensor, mean_magnitude: Tensor, spec: QuantizerSpec
+) -> Parameters:
+    """`iterative_mse` without its trajectories."""
+    return iterative_mse(rows, low, high, mean_magnitude, spec)[0]
+
+
+def _search_limits(spec: QuantizerSpec) -> tuple[float, float]:
+    return float(spec.qmin), float(spec.qmax)
+
+
+def _quantile(rows: Tensor, fraction: float) -> Tensor:
+    # kthvalue selects in linear time and has no limit on the number of elements, unlike torch.quantile.
+    position = fraction * (rows.shape[1] - 1)
+    below = min(int(position), rows.shape[1] - 1)
+    above = min(below + 1, rows.shape[1] - 1)
+    lower = rows.kthvalue(below + 1, dim=1).values
+    upper = rows.kthvalue(above + 1, dim=1).values if above != below else lower
+    return torch.lerp(lower, upper, position - below)
