@@ -77,3 +77,7 @@ class DataMissing(SuiteError):
 
 class RecordError(SuiteError):
     """A record that cannot be read, or that does not exist."""
+
+
+class WeightsError(SuiteError):
+    """A weights file that cannot be read safely, or that does not fit the model."""

@@ -1,0 +1,49 @@
+"""Models: the registry of architectures and the shipped baselines. Listing imports no torch.
+
+An architecture is registered by a function `build(classes: int) -> nn.Module`; third parties add theirs through the
+entry-point group `suite.models`. `torchvision:NAME` and `timm:NAME` lead into those libraries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suite.models.baselines import Baseline, baseline_ids, get_baseline, shipped_baselines
+from suite.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODELS: Registry[Callable[[int], nn.Module]] = Registry("model", "suite.models")
+MODELS.register("digits-resnet", "suite.models.digits_resnet:build")
+MODELS.register("resnet20", "suite.models.resnet20:build")
+
+# Prefix of a model id -> the library it leads into, and what its names look like.
+PREFIXES = {
+    "torchvision": "any classification model of torchvision, for example torchvision:resnet18",
+    "timm": "any image model of timm (an optional extra), for example timm:deit_tiny_patch16_224",
+}
+
+
+def build_model(id: str, classes: int = 10, weights: str | Path | None = None, seed: int = 0) -> nn.Module:
+    """A model in eval mode.
+
+    Without `weights` the weights are random, drawn from `seed` alone. `weights` is the path of a file, or for the
+    library prefixes the word "pretrained". The caller's random streams are left as they were.
+    """
+    from suite.models.build import build
+
+    return build(id, classes, weights, seed)
+
+
+__all__ = [
+    "MODELS",
+    "PREFIXES",
+    "Baseline",
+    "baseline_ids",
+    "build_model",
+    "get_baseline",
+    "shipped_baselines",
+]

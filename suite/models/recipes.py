@@ -1,0 +1,121 @@
+"""Models: how a float baseline is trained. One deterministic routine, its numbers in a frozen recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from suite.tasks.api import Split, Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every number of a float training run; the last step is kept, nothing is picked on test data.
+
+    The learning rate rises linearly to `peak_rate` over `warmup_epochs`, then falls along a cosine to zero.
+    """
+
+    epochs: int
+    batch_size: int
+    peak_rate: float
+    warmup_epochs: int
+    momentum: float
+    weight_decay: float  # on convolution and linear weights only, never on batch-norm parameters and biases
+    label_smoothing: float
+    augmented: bool
+    seed: int
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of one step, counted from 0."""
+        warmup = self.warmup_epochs * steps_per_epoch
+        total = self.epochs * steps_per_epoch
+        if step < warmup:
+            return self.peak_rate * (step + 1) / warmup
+        return self.peak_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+RECIPES: dict[str, Recipe] = {
+    "digits-resnet": Recipe(
+        epochs=60,
+        batch_size=64,
+        peak_rate=0.1,
+        warmup_epochs=3,
+        momentum=0.9,
+        weight_decay=5e-4,
+        label_smoothing=0.0,
+        augmented=True,
+        seed=0,
+    ),
+}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order: the same bits on every run of one machine, whatever its number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train(
+    model: nn.Module, task: Task, recipe: Recipe, report: Callable[[int, float], None] = lambda epoch, loss: None
+) -> nn.Module:
+    """Train `model` in place on the training split and return it in eval mode. `report(epoch, mean loss)` per epoch."""
+    data = task.split(Split.TRAIN)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    optimizer = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=recipe.peak_rate,
+        momentum=recipe.momentum,
+        nesterov=True,
+    )
+    # A last incomplete batch would give batch norm a handful of examples; it is dropped, and reshuffled next epoch.
+    steps_per_epoch = len(data) // recipe.batch_size
+    model.train()
+    with one_thread():
+        for epoch in range(recipe.epochs):
+            order = torch.randperm(len(data), generator=generator)
+            total_loss = torch.zeros(())
+            for step in range(steps_per_epoch):
+                chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+                images = data.images[chosen]
+                if recipe.augmented:
+                    images = task.augment(images, generator)
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.rate(epoch * steps_per_epoch + step, steps_per_epoch)
+                optimizer.zero_grad(set_to_none=True)
+                loss = functional.cross_entropy(
+                    model(images), data.labels[chosen], label_smoothing=recipe.label_smoothing
+                )
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                total_loss += loss.detach()
+            report(epoch, float(total_loss) / steps_per_epoch)
+    return model.eval()
+
+
+@torch.no_grad()
+def measure(model: nn.Module, task: Task, split: Split = Split.TEST, batch_size: int = 256) -> torch.Tensor:
+    """Outcomes (bool [N]) of a model on a split, in eval mode; the model's own mode is restored afterwards."""
+    data = task.split(split)
+    was_training = model.training
+    model.eval()
+    try:
+        parts = [
+            task.outcomes(model(data.images[start : start + batch_size]), data.labels[start : start + batch_size])
+            for start in range(0, len(data), batch_size)
+        ]
+    finally:
+        model.train(was_training)
+    return torch.cat(parts)

@@ -1,0 +1,83 @@
+"""Tasks: the protocol every task obeys and the names of its splits (no torch at import)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+TOP1 = "top-1 accuracy"
+
+
+class Split(StrEnum):
+    """The parts of a task's data.
+
+    The calibration pool is a part of the training data: what separates calibrating from training is the budget and the
+    labels, which the data meter counts, not other images. The test split is touched by evaluation only.
+    """
+
+    TRAIN = "train"
+    CALIBRATION = "calibration"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class LabelledTensors:
+    """Examples in memory: images float32 [N, C, H, W], already preprocessed; labels int64 [N]; ids int64 [N].
+
+    An id names an example for ever (its index in the official data set), whatever part of the data is present.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    ids: torch.Tensor
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+    def select(self, indices: torch.Tensor) -> LabelledTensors:
+        """The examples at `indices` (int64 positions, not ids), copied."""
+        return LabelledTensors(self.images[indices], self.labels[indices], self.ids[indices])
+
+
+class Task(Protocol):
+    """A data set with its splits, its preprocessing and its metric."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def input_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def default_model(self) -> str: ...
+    @property
+    def preprocessing(self) -> str: ...
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 of the examples that are present: pixels, labels, ids and their split."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of everything that decides a score: id, metric, preprocessing and `data_hash`."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences a report must show, for example that only a part of the data set is present."""
+        ...
+
+    @property
+    def train_size(self) -> int: ...
+    def split(self, name: Split) -> LabelledTensors: ...
+    def fingerprints(self, name: Split) -> torch.Tensor: ...
+    def augment(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor: ...
+    def outcomes(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor: ...

@@ -1,0 +1,93 @@
+"""Tasks: what each of the suite's tasks is, in words and constants, readable without torch and without the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suite.tasks.api import TOP1
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become network inputs, and how training images are varied.
+
+    An input is (pixel / full_scale - mean) / standard_deviation, per channel. Training images are padded with black by
+    `pad_pixels` on every side, cropped back at a random place and, where `mirror` holds, flipped with probability 1/2.
+    """
+
+    full_scale: float
+    mean: tuple[float, ...]
+    standard_deviation: tuple[float, ...]
+    pad_pixels: int
+    mirror: bool
+
+    def sentence(self) -> str:
+        """The text a card and a report show, and that a task's identity covers."""
+        mean, deviation = (
+            " ".join(f"{value:g}" for value in values) for values in (self.mean, self.standard_deviation)
+        )
+        flip = ", horizontal flip 0.5" if self.mirror else ""
+        return (
+            f"pixels/{self.full_scale:g}, mean {mean}, std {deviation}; "
+            f"augmented: pad {self.pad_pixels} with black, random crop{flip}"
+        )
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """The facts of one task that need neither torch nor the data."""
+
+    id: str
+    title: str
+    source: str
+    classes: int
+    input_shape: tuple[int, int, int]
+    default_model: str
+    preprocessing: Preprocessing
+    splits: str
+    metric: str = TOP1
+
+
+# Measured on the 1,024 training images of the split: mean 0.3046, standard deviation 0.3757 of pixels/16.
+_DIGITS = Preprocessing(full_scale=16.0, mean=(0.305,), standard_deviation=(0.376,), pad_pixels=1, mirror=False)
+# The constants the public ResNet-20 weights were trained with (those of ImageNet).
+_CIFAR10 = Preprocessing(
+    full_scale=255.0, mean=(0.485, 0.456, 0.406), standard_deviation=(0.229, 0.224, 0.225), pad_pixels=4, mirror=True
+)
+_CIFAR10_SOURCE = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
+
+FACTS: dict[str, TaskFacts] = {
+    facts.id: facts
+    for facts in (
+        TaskFacts(
+            id="digits",
+            title="Handwritten digits, 8x8 grey pixels, shipped with scikit-learn",
+            source="UCI optical recognition of handwritten digits, test part (Alpaydin and Kaynak 1998)",
+            classes=10,
+            input_shape=(1, 8, 8),
+            default_model="digits-resnet",
+            preprocessing=_DIGITS,
+            splits="1,024 train (all of them the calibration pool), 773 test, stratified, fixed by a hash of the index",
+        ),
+        TaskFacts(
+            id="cifar10",
+            title="CIFAR-10, official split",
+            source=_CIFAR10_SOURCE,
+            classes=10,
+            input_shape=(3, 32, 32),
+            default_model="resnet20",
+            preprocessing=_CIFAR10,
+            splits="train and calibration pool: official train images present; test: official test images present",
+        ),
+        TaskFacts(
+            id="cifar10-clean40k",
+            title="CIFAR-10, clean split of the official train images (0-39,999 train, 40,000-49,999 test)",
+            source=_CIFAR10_SOURCE,
+            classes=10,
+            input_shape=(3, 32, 32),
+            default_model="resnet20",
+            preprocessing=_CIFAR10,
+            splits="train and calibration pool: official train images 0-39,999 present; test: 40,000-49,999 present",
+        ),
+    )
+}
