@@ -1,0 +1,78 @@
+"""`suite list`: what the registries hold, without importing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from suite.cli.output import columns, emit, json_option
+from suite.registry import Registry
+
+Row = dict[str, Any]
+
+
+def _registered(registry: Registry[Any]) -> list[Row]:
+    return [{"id": entry.id, "summary": entry.summary(), "origin": entry.origin} for entry in registry]
+
+
+def _methods() -> list[Row]:
+    from suite.methods import METHODS
+
+    return _registered(METHODS)
+
+
+def _tasks() -> list[Row]:
+    from suite.tasks import TASKS
+
+    return _registered(TASKS)
+
+
+def _models() -> list[Row]:
+    from suite.models import MODELS
+
+    return _registered(MODELS)
+
+
+def _baselines() -> list[Row]:
+    from suite.models.baselines import describe_baselines
+
+    return describe_baselines()
+
+
+def _axes() -> list[Row]:
+    from suite.axes import AXES
+
+    return [
+        {
+            "id": axis.id,
+            "section": str(axis.section),
+            "question": axis.question,
+            "default": list(axis.default) if isinstance(axis.default, tuple) else axis.default,
+        }
+        for axis in AXES.values()
+    ]
+
+
+KINDS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...]]] = {
+    "methods": (_methods, ("id", "summary", "origin")),
+    "axes": (_axes, ("id", "section", "default", "question")),
+    "tasks": (_tasks, ("id", "summary", "origin")),
+    "models": (_models, ("id", "summary", "origin")),
+    "baselines": (_baselines, ("id", "task", "model", "score")),
+}
+
+
+@click.command(
+    "list",
+    epilog="\b\nExamples:\n  suite list methods\n  suite list axes --json",
+)
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@json_option
+def command(kind: str, as_json: bool) -> None:
+    """List everything of one KIND: its id and what it is."""
+    rows_of, shown = KINDS[kind]
+    rows = rows_of()
+    table = columns([[str(row.get(key, "")) for key in shown] for row in rows], shown)
+    emit(rows, table if rows else f"no {kind} are registered", as_json)

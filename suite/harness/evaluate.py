@@ -1,0 +1,286 @@
+"""Laboratory, harness: one controlled run, from a request to a record on disk.
+
+The order is the suite's one line: the card *declares*, the meter, the vault and the plan *enforce*, the audit *observes*, and the
+record keeps all three. Everything a method may touch is made here and handed to it; everything that is measured is measured
+here, after it has finished.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suite.audit import AuditReport, audit
+from suite.errors import SuiteError
+from suite.harness.costs import Spent, epoch_time, spending
+from suite.harness.environment import capture_environment
+from suite.harness.files import run_files
+from suite.harness.identity import Identity, identify
+from suite.harness.meter import DataMeter
+from suite.harness.progress import Mode, Reporter
+from suite.harness.request import Request
+from suite.harness.streams import Streams, deterministic
+from suite.harness.watch import InputWatch
+from suite.harness.workbench import Bench
+from suite.methods.api import Claims, Diverged
+from suite.models import Baseline, get_baseline
+from suite.plan import Anatomy, Plan, dissect, make_plan, place, prepare
+from suite.records import Record, Status, Store
+from suite.statistics import paired_difference
+from suite.tasks import Split, Task, get_task
+from suite.tasks.vault import sealed
+
+EVALUATION_BATCH = 250
+"""Examples in one forward pass of an evaluation; part of a run's identity, because it decides floating-point sums."""
+AUDIT_BATCHES, AUDIT_BATCH = 3, 64
+EPOCH_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A record, the folder it lies in, and whether it was found there instead of being measured."""
+
+    record: Record
+    folder: Path
+    found: bool
+
+
+def evaluate(
+    request: Request, root: Path | None = None, *, force: bool = False, save_model: bool = False, quiet: bool = True
+) -> Evaluation:
+    """Measure `request`, or find its record; a run that failed is measured again."""
+    store = Store(root)
+    reporter = Reporter(Mode.SILENT if quiet else Mode.AUTO)
+    task = get_task(request.task, request.data)
+    baseline = get_baseline(request.model, request.weights)
+    identity = identify(request, task, baseline, batch_size=EVALUATION_BATCH)
+    run_id = identity.run_id
+    known = None if force else store.find(run_id)
+    if known is not None and known.status is not Status.FAILED:
+        return Evaluation(known, store.folder(run_id), found=True)
+    streams = Streams(request.seed)
+    with deterministic(streams, threads=request.threads):
+        run = _Run(request, task, baseline, identity, streams, reporter, store)
+        record, files = run.carry_out(save_model)
+    folder = store.write(record, files, replace=known is not None or force)
+    return Evaluation(record, folder, found=False)
+
+
+@dataclass
+class _Measured:
+    """What is known when the method has finished, or has not."""
+
+    status: Status
+    message: str = ""
+    claims: Claims | None = None
+    correct: Tensor | None = None
+    report: AuditReport | None = None
+
+
+class _Run:
+    """The state of one run while it is carried out."""
+
+    def __init__(
+        self,
+        request: Request,
+        task: Task,
+        baseline: Baseline,
+        identity: Identity,
+        streams: Streams,
+        reporter: Reporter,
+        store: Store,
+    ) -> None:
+        self.request, self.task, self.baseline, self.identity = request, task, baseline, identity
+        self.streams, self.reporter, self.store = streams, reporter, store
+        self.setting = request.setting
+        self.device = torch.device(request.device)
+        self.started = time.time()
+        self.reference = baseline.load(task.classes).to(self.device).eval()
+        self.test = task.split(Split.TEST)
+        example = self.test.images[:2].to(self.device)
+        self.prepared = prepare(self.reference, self.setting)
+        self.anatomy: Anatomy = dissect(self.prepared, example)
+        self.plan: Plan = make_plan(self.anatomy, self.setting)
+        self.model = place(self.prepared, self.plan)
+        self.meter = DataMeter(
+            task.split(Split.TRAIN),
+            self.setting,
+            streams,
+            augment=task.augment,
+            reference=self.reference,
+            device=self.device,
+        )
+        self.watch = InputWatch(task.input_shape, task.fingerprints(Split.TEST))
+
+    def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
+        self.reporter.say(f"run {self.identity.run_id}: {len(self.test)} test examples")
+        float_correct = self.answers(self.reference, "float model on the test examples")
+        epoch = self._epoch_seconds()
+        measured, spent = self._quantize()
+        if measured.status is Status.COMPLETED:
+            self._observe(measured, float_correct, spent.seconds / epoch)
+        record = self._record(measured, float_correct, spent, epoch)
+        model = self.model if save_model and measured.status is Status.COMPLETED else None
+        return record, run_files(self.request, record, float_correct, measured.correct, model)
+
+    def answers(self, model: nn.Module, label: str) -> Tensor:
+        """Per test example: was `model` right? Moves no random stream and no state of the model."""
+        training = model.training
+        model.eval()
+        found: list[Tensor] = []
+        with torch.inference_mode(), self.reporter.bar(len(self.test), label) as bar:
+            for images, labels in self._test_batches(EVALUATION_BATCH):
+                logits = model(images).float().cpu()
+                if not torch.isfinite(logits).all():
+                    raise Diverged("the quantized model's outputs are not finite")
+                found.append(self.task.outcomes(logits, labels))
+                bar.advance(len(labels))
+        model.train(training)
+        return torch.cat(found)
+
+    def _test_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in zip(self.test.images.split(size), self.test.labels.split(size), strict=True):
+            yield images.to(self.device), labels
+
+    def _epoch_seconds(self) -> float:
+        train = self.task.split(Split.TRAIN)
+        return epoch_time(
+            self.reference,
+            train.images,
+            train.labels,
+            batch_size=EPOCH_BATCH,
+            train_size=self.task.train_size,
+            names=(self.baseline.weights_hash, self.task.identity),
+            cache=self.store.root,
+        ).seconds
+
+    def _quantize(self) -> tuple[_Measured, Spent]:
+        """Let the method work, watched and under seal."""
+        bench = Bench(
+            self.model,
+            copy.deepcopy(self.reference),
+            self.plan,
+            self.setting,
+            self.meter.door,
+            self.device,
+            self.streams,
+            self.reporter,
+        )
+        self.watch.attach(self.model)
+        with spending() as spent, sealed():
+            try:
+                measured = _Measured(Status.COMPLETED, claims=self.request.method.quantize(bench))
+            except Diverged as stopped:
+                measured = _Measured(Status.DIVERGED, _line(stopped))
+            except SuiteError as mistake:
+                measured = _Measured(Status.FAILED, str(mistake))
+            except Exception as bug:
+                self.reporter.say(traceback.format_exc())
+                measured = _Measured(Status.FAILED, f"{type(bug).__name__}: {_line(bug)}")
+        self.watch.detach()
+        return measured, spent
+
+    def _observe(self, measured: _Measured, float_correct: Tensor, epoch_fraction: float) -> None:
+        """Score the model the method left behind, and look at it from outside."""
+        try:
+            measured.correct = self.answers(self.model, "quantized model on the test examples")
+        except Diverged as stopped:
+            measured.status, measured.message = Status.DIVERGED, _line(stopped)
+            return
+        batches = [self.test.images[start : start + AUDIT_BATCH].to(self.device) for start in self._audit_starts()]
+        measured.report = audit(
+            self.model,
+            anatomy=self.anatomy,
+            plan=self.plan,
+            setting=self.setting,
+            batches=batches,
+            meter=self.meter.report(),
+            watch=self.watch.report(),
+            claims=measured.claims,
+            float_score=_mean(float_correct),
+            epoch_fraction=epoch_fraction,
+        )
+
+    def _audit_starts(self) -> range:
+        step = max(1, len(self.test) // AUDIT_BATCHES)
+        return range(0, min(len(self.test), AUDIT_BATCHES * step), step)
+
+    def _record(self, measured: _Measured, float_correct: Tensor, spent: Spent, epoch: float) -> Record:
+        meter = self.meter.report()
+        results: dict[str, Any] = {}
+        if measured.correct is not None:
+            interval = paired_difference(float_correct.numpy(), measured.correct.numpy())
+            results = {
+                "score": _mean(measured.correct),
+                "difference": interval.estimate,
+                "difference_interval": (interval.low, interval.high),
+                "outcomes": "outcomes.npz",
+            }
+        if measured.report is not None:
+            figures = measured.report.figures
+            results |= {
+                "average_weight_bits": figures.average_weight_bits,
+                "average_activation_bits": figures.average_activation_bits,
+                "model_bytes": figures.model_bytes,
+                "feature_map_largest_bytes": figures.feature_map_largest_bytes,
+                "feature_map_total_bytes": figures.feature_map_total_bytes,
+                "audit": measured.report.to_dict(),
+            }
+        return Record(
+            run_id=self.identity.run_id,
+            status=measured.status,
+            message=measured.message,
+            method=self.request.method.id,
+            options=dict(self.request.options),
+            task=self.request.task,
+            model=self.request.model,
+            seed=self.request.seed,
+            setting=self.setting.to_dict(),
+            metric=self.task.metric,
+            float_score=_mean(float_correct),
+            identity=self.identity.to_dict(),
+            costs={
+                "seconds": spent.seconds,
+                "epoch_seconds": epoch,
+                "epoch_fraction": spent.seconds / epoch,
+                "peak_bytes": spent.peak_bytes,
+                "examples": meter.distinct_examples,
+                "examples_presented": meter.examples_presented,
+                "passes": meter.passes,
+                "labels": meter.labels != "none",
+            },
+            environment=capture_environment(self.device),
+            plan=self.plan.to_dict()["rows"],
+            command=command_of(self.request),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            **results,
+        )
+
+
+def command_of(request: Request) -> str:
+    """The command line that repeats this run from its own completed card."""
+    parts = ["suite evaluate --card card.yaml"]
+    if request.weights is not None:
+        parts.append(f"--weights {request.weights.name}")
+    if request.device != "cpu":
+        parts.append(f"--device {request.device}")
+    return " ".join([*parts, f"--threads {request.threads}"])
+
+
+def _mean(correct: Tensor) -> float:
+    score = correct.double().mean().item()
+    assert math.isfinite(score), "a task has at least one test example"
+    return score
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__

@@ -1,0 +1,105 @@
+"""Laboratory, harness: from a card and a command line's overrides to one fully resolved, checked request."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.axes import AXES, Setting, parse_assignment, plain
+from suite.cards import Card, MethodChoice
+from suite.errors import SuiteError, Unsupported
+from suite.methods import METHODS
+from suite.methods.api import Method
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides a run, checked: the card as it will be recorded, the method, data, weights, device."""
+
+    card: Card
+    setting: Setting
+    method: Method
+    task: str
+    model: str
+    seed: int
+    weights: Path | None = None
+    data: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self.method.options.to_dict()
+
+
+def resolve(
+    card: Card,
+    *,
+    method: str | None = None,
+    assignments: Sequence[str] = (),
+    options: Sequence[str] = (),
+    task: str | None = None,
+    model: str | None = None,
+    weights: Path | None = None,
+    data: Path | None = None,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    instance: Method | None = None,
+) -> Request:
+    """Apply overrides to a card and check what comes out; `instance` is a method that no registry holds."""
+    if card.kind != "run":
+        raise Unsupported(
+            f"'{card.title}' is a transcribed card: it tells what a paper reported, and cannot be run",
+            hint="write a card of kind run with 'suite card new'",
+        )
+    chosen = instance or _method(card, method, options)
+    setting = card.setting.replace(**dict(parse_assignment(text) for text in assignments))
+    _check_enforceable(setting)
+    chosen.check_setting(setting)
+    task_id = task or card.task
+    model_id = model or card.model
+    if task_id is None or model_id is None:
+        missing = "task" if task_id is None else "model"
+        raise SuiteError(f"the card names no {missing}", hint=f"add '{missing}:' to the card or pass --{missing}")
+    resolved = dataclasses.replace(
+        card,
+        method=MethodChoice(chosen.id, dict(chosen.options.to_dict())),
+        task=task_id,
+        model=model_id,
+        seed=card.seed if seed is None else seed,
+        values=dict(setting.values),
+        results=None,
+        audit=None,
+    )
+    return Request(
+        resolved, setting, chosen, task_id, model_id, resolved.seed, weights, data, _device(device), threads
+    )
+
+
+def _method(card: Card, id: str | None, options: Sequence[str]) -> Method:
+    """The card's method with its options, or another one with its own defaults; then the options of the command line."""
+    kind = METHODS.get(id or card.method.id)
+    stated = dict(card.method.options) if kind.id == card.method.id else {}
+    return kind.from_mapping({**stated, **dict(kind.Options.read(text, owner=kind.id) for text in options)})
+
+
+def _check_enforceable(setting: Setting) -> None:
+    for id, value in setting.values.items():
+        if not AXES[id].enforceable(value):
+            raise Unsupported(
+                f"{id} = {plain(value)} can be described on a card, but the suite cannot enforce it",
+                hint=f"see 'suite show axis {id}'",
+            )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise Unsupported("no CUDA device is available", hint="use --device cpu")
+    return "cuda" if name in ("cuda", "auto") and available else "cpu"
