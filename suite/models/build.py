@@ -9,11 +9,10 @@ from torch import nn
 
 from suite.errors import Unsupported
 from suite.models import MODELS, PREFIXES
+from suite.models.baselines import PRETRAINED
 from suite.models.libraries import build_timm, build_torchvision
 from suite.models.weights import load_weights
 from suite.registry import unknown
-
-PRETRAINED = "pretrained"
 
 
 def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: int = 0) -> nn.Module:

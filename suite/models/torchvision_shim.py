@@ -3,8 +3,8 @@
 Some builds of torch refuse torchvision's binary. Importing torchvision then fails with "operator torchvision::nms does
 not exist", because it describes the shapes of two operators (`nms` and `qnms`, for object detection) that its
 binary would have declared. The suite uses neither. Declaring their signatures, without an implementation, lets the
-import through: classifiers, transforms and data sets work, and a call of `nms` fails with a clear message. Where torchvision imports
-by itself nothing is declared.
+import through: classifiers, transforms and data sets work, and a call of `nms` fails with a clear message. Where
+torchvision imports by itself nothing is declared.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from suite.errors import Unsupported
-from suite.models.baselines import FILE_NAME, Baseline, baseline_to_yaml
+from suite.models.baselines import FILE_NAME, PRETRAINED, Baseline, baseline_to_yaml
 from suite.models.build import build
 from suite.models.recipes import RECIPES, measure, train
 from suite.models.weights import save_weights, weights_hash
@@ -27,18 +27,28 @@ SUBJECTS = {"digits-resnet": ("digits-resnet", "digits", "Residual CNN for the e
 
 @dataclass(frozen=True)
 class Verification:
-    """What a second measurement of a baseline found, beside what its description says."""
+    """What a second measurement of a baseline found, beside what its description declares (None: nothing declared)."""
 
     id: str
-    weights_hash_matches: bool
-    data_hash_matches: bool
-    declared_score: float
+    task: str
+    weights_hash: str
+    declared_weights_hash: str
+    data_hash: str
+    declared_data_hash: str | None
     score: float
+    declared_score: float | None
+    correct: int
+    examples: int
 
     @property
-    def holds(self) -> bool:
-        """Same file, same data, same score."""
-        return self.weights_hash_matches and self.data_hash_matches and self.score == self.declared_score
+    def disagreements(self) -> tuple[str, ...]:
+        """Which of hash, data and score are not what was declared."""
+        pairs = (
+            ("weights_hash", self.declared_weights_hash, self.weights_hash),
+            ("data_hash", self.declared_data_hash, self.data_hash),
+            ("score", self.declared_score, self.score),
+        )
+        return tuple(name for name, declared, found in pairs if declared is not None and declared != found)
 
 
 def train_baseline(id: str, folder: Path, report: Callable[[int, float], None] = lambda epoch, loss: None) -> Baseline:
@@ -69,7 +79,7 @@ def train_baseline(id: str, folder: Path, report: Callable[[int, float], None] =
         examples=len(outcomes),
         data_hash=task.data_hash,
         recipe=dataclasses.asdict(recipe),
-        command=f"suite baseline train {id} --out DIR",
+        command=f"suite baseline train {id} --out baselines/{id}",
     )
     (folder / FILE_NAME).write_text(
         baseline_to_yaml(baseline, {"torch": str(torch.__version__), "machine": platform.machine()}), encoding="utf-8"
@@ -77,18 +87,28 @@ def train_baseline(id: str, folder: Path, report: Callable[[int, float], None] =
     return baseline
 
 
-def verify_baseline(baseline: Baseline) -> Verification:
-    """Compute hash and score of a baseline again, from its files and its task."""
-    if baseline.task is None or baseline.weights is None or baseline.score is None:
-        raise Unsupported(f"baseline '{baseline.id}' declares no score to verify")
-    task = get_task(baseline.task)
-    found = weights_hash(baseline.weights)
-    # Measured whatever the hash says: a changed file is reported with the score it really has.
-    outcomes = measure(build(baseline.model, task.classes, baseline.weights), task)
+def verify_baseline(baseline: Baseline, task_id: str | None = None, data: Path | None = None) -> Verification:
+    """Compute hash and score of a baseline again, on its own task or on `task_id`.
+
+    A changed weights file is measured all the same: the answer then names the hash and the score it really has.
+    """
+    chosen = task_id or baseline.task
+    if chosen is None:
+        raise Unsupported(f"'{baseline.id}' with weights by path belongs to no task", hint="name one with --task")
+    task = get_task(chosen, data)
+    own = chosen == baseline.task
+    weights = PRETRAINED if baseline.weights is None else baseline.weights
+    outcomes = measure(build(baseline.model, task.classes, weights), task)
+    correct = int(outcomes.sum())
     return Verification(
         id=baseline.id,
-        weights_hash_matches=found == baseline.weights_hash,
-        data_hash_matches=task.data_hash == baseline.data_hash,
-        declared_score=baseline.score,
-        score=int(outcomes.sum()) / len(outcomes),
+        task=chosen,
+        weights_hash=baseline.weights_hash if baseline.weights is None else weights_hash(baseline.weights),
+        declared_weights_hash=baseline.weights_hash,
+        data_hash=task.data_hash,
+        declared_data_hash=baseline.data_hash if own else None,
+        score=correct / len(outcomes),
+        declared_score=baseline.score if own else None,
+        correct=correct,
+        examples=len(outcomes),
     )
