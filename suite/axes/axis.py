@@ -77,11 +77,17 @@ class Axis:
     def check(self, value: object) -> Value:
         """The stored form of a value, or an error that names this axis, what was expected and the nearest word."""
         if not self.domain.accepts(value):
-            hint = None
-            if isinstance(value, str) and self.domain.words:
-                near = suggestion(value, list(self.domain.words))
-                hint = near if near.startswith("did you mean") else None
             raise SettingError(
-                f"{self.id}: expected {self.domain.describe()}, found {shown(value)}", axes=(self.id,), hint=hint
+                f"{self.id}: expected {self.domain.describe()}, found {shown(value)}",
+                axes=(self.id,),
+                hint=nearest_word(value, self.domain),
             )
         return self.domain.normalise(value)
+
+
+def nearest_word(value: object, domain: Domain) -> str | None:
+    """A hint with the word that was probably meant; None when no word is near."""
+    if not isinstance(value, str) or not domain.words:
+        return None
+    near = suggestion(value, list(domain.words))
+    return near if near.startswith("did you mean") else None

@@ -206,7 +206,7 @@ AXES = (
     Axis(
         id="unsigned_activations",
         section=SECTION,
-        question="Does a symmetric activation grid drop its sign bit where no value is negative (after ReLU, softmax …)?",
+        question="Does a symmetric activation grid drop its sign bit where no value is negative (after ReLU, softmax)?",
         domain=Choice(("where-non-negative", "never")),
         default="where-non-negative",
         costs={

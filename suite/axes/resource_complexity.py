@@ -86,13 +86,13 @@ AXES = (
         id="checkpoint",
         section=SECTION,
         question="Which state of the model is reported: the last, or the best on some data?",
-        domain=Choice(("last", "best-on-validation", "best-on-test")),
+        domain=Choice(("last", "best-on-validation", "best-on-training", "best-on-test")),
         default="last",
-        costs=_words("last", "best-on-validation", "best-on-test"),
+        costs=_words("last", "best-on-validation", "best-on-training", "best-on-test"),
         observation=Observation(
             how="test data cannot be reached through the data meter; which state was kept is the method's own word"
         ),
-        describable_only=frozenset({"best-on-test"}),
+        describable_only=frozenset({"best-on-training", "best-on-test"}),
     ),
     Axis(
         id="time_limit",

@@ -1,0 +1,30 @@
+"""Cards: load with file:line:column, write back, compare, render, migrate. Never imports torch."""
+
+from __future__ import annotations
+
+from suite.cards.card import Card, MethodChoice
+from suite.cards.check import Problem
+from suite.cards.diff import Besides, CardDiff, diff_cards
+from suite.cards.load import examine_file, examine_text, load_card, parse_card
+from suite.cards.new import new_card
+from suite.cards.render import render_card_markdown
+from suite.cards.write import card_to_yaml, complete_card, write_card, write_whole
+
+__all__ = [
+    "Besides",
+    "Card",
+    "CardDiff",
+    "MethodChoice",
+    "Problem",
+    "card_to_yaml",
+    "complete_card",
+    "diff_cards",
+    "examine_file",
+    "examine_text",
+    "load_card",
+    "new_card",
+    "parse_card",
+    "render_card_markdown",
+    "write_card",
+    "write_whole",
+]
