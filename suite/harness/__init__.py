@@ -1,0 +1,1 @@
+"""Laboratory, harness: one controlled run, from a card to a record. Nothing is imported here."""
