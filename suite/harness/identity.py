@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import torch
 
+from suite.harness.request import Request
+from suite.models import MODELS, Baseline
 from suite.records.identity import Identity
-
-if TYPE_CHECKING:
-    from suite.axes import Setting
-    from suite.methods.api import Method
-    from suite.tasks import Task
+from suite.tasks import TASKS, Task
 
 MODULES = (
     "suite.plan",
@@ -20,43 +15,33 @@ MODULES = (
     "suite.audit",
     "suite.harness.meter",
     "suite.harness.streams",
-    "suite.tasks.images",
+    "suite.models.build",
 )
 """What decides a run's figures besides its method: finding and quantizing sites, drawing data, observing results."""
 
 
 def identify(
-    *,
-    method: Method,
-    setting: Setting,
-    task: Task,
-    model: str,
-    weights: str,
-    seed: int,
-    device: torch.device | str,
-    batch_size: int,
-    threads: int,
-    dtype: torch.dtype = torch.float32,
-    modules: tuple[str, ...] = (),
+    request: Request, task: Task, baseline: Baseline, *, batch_size: int, dtype: torch.dtype = torch.float32
 ) -> Identity:
-    """The identity of one run. `weights` is the hash of the baseline's weights; `batch_size` is that of evaluation.
-
-    `modules` adds places from which sources are followed, for example the module of a model.
-    """
-    options: Mapping[str, object] = method.options.to_dict()
+    """The identity of one run; `batch_size` is that of evaluation, which decides floating-point sums."""
+    places = {type(request.method).__module__, *MODULES}
+    if task.id in TASKS:
+        places.add(TASKS.entry(task.id).module)
+    if baseline.model in MODELS:
+        places.add(MODELS.entry(baseline.model).module)
     return Identity.of(
-        method=method.id,
-        options=options,
-        setting=setting.to_dict(),
-        task=task.id,
-        model=model,
-        seed=seed,
-        modules={type(method).__module__, *MODULES, *modules},
+        method=request.method.id,
+        options=request.options,
+        setting=request.setting.to_dict(),
+        task=request.task,
+        model=request.model,
+        seed=request.seed,
+        modules=places,
         data=task.identity,
-        weights=weights,
+        weights=baseline.weights_hash,
         torch=str(torch.__version__),
-        device=torch.device(device).type,
+        device=torch.device(request.device).type,
         batch_size=batch_size,
         dtype=str(dtype).removeprefix("torch."),
-        threads=threads,
+        threads=request.threads,
     )

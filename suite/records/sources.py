@@ -11,6 +11,7 @@ import ast
 import hashlib
 import importlib.machinery
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -36,7 +37,7 @@ def source_hashes(modules: Iterable[str]) -> dict[str, str]:
         if module in seen:
             continue
         seen.add(module)
-        path = module_path(module)
+        path = module_path(module) or (_loaded_path(module) if module in roots else None)
         if path is None:
             if module in roots:
                 raise SuiteError(f"the source of module '{module}' cannot be found", hint="install it with its sources")
@@ -76,6 +77,12 @@ def module_path(module: str) -> Path | None:
     if found is None or found.origin is None or not found.origin.endswith(".py"):
         return None
     return Path(found.origin)
+
+
+def _loaded_path(module: str) -> Path | None:
+    """The file of a module that was loaded from outside the search path: a script, or a method file given by path."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file) if isinstance(file, str) and Path(file).is_file() else None
 
 
 def label(module: str, path: Path) -> str:
