@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -238,3 +240,13 @@ def card_schema() -> dict[str, Any]:
             "axes": axes_schema(),
         },
     }
+
+
+def schema_text() -> str:
+    """The JSON Schema as the file that is shipped."""
+    return json.dumps(card_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    # python -m suite.cards.layout > suite/cards/schema/card-1.json
+    sys.stdout.write(schema_text())

@@ -132,7 +132,11 @@ def diff(left: Path, right: Path, as_json: bool) -> int:
 
 
 @command.command(
-    epilog="\b\nExamples:\n  suite card render cards/lsq.yaml\n  suite card render cards/lsq.yaml --format html --out lsq.html"
+    epilog="""\b
+Examples:
+  suite card render cards/lsq.yaml
+  suite card render cards/lsq.yaml --format html --out lsq.html
+"""
 )
 @click.argument("file", type=CARD, metavar="CARD")
 @click.option("--format", "form", type=click.Choice(["markdown", "html"]), default="markdown", show_default=True)
@@ -196,9 +200,10 @@ def recommended(method: str) -> dict[str, Any]:
         note(f"note: {error}")
         return {}
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if source else ():
-        named = node.target if isinstance(node, ast.AnnAssign) else None
-        named = node.targets[0] if isinstance(node, ast.Assign) else named
-        if isinstance(named, ast.Name) and named.id == "recommended" and isinstance(node, ast.Assign | ast.AnnAssign):
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        named = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        if isinstance(named, ast.Name) and named.id == "recommended":
             try:
                 values: dict[str, Any] = dict(ast.literal_eval(node.value)) if node.value else {}
             except (ValueError, TypeError):  # computed, not written down: only running the method would tell
