@@ -18,7 +18,7 @@ def section_schema(section: Section, *, transcribed: bool) -> dict[str, Any]:
     """One section, closed and complete. A transcribed card may also say that its source is silent."""
 
     def reference(id: str) -> dict[str, Any]:
-        known = {"$ref": f"#/$defs/axes/{id}"}
+        known = {"$ref": f"#/$defs/axis.{id}"}
         return {"anyOf": [known, {"const": NOT_REPORTED}]} if transcribed else known
 
     ids = [axis.id for axis in axes_of(section)]
@@ -32,4 +32,4 @@ def section_schema(section: Section, *, transcribed: bool) -> dict[str, Any]:
 
 def axes_schema() -> dict[str, Any]:
     """All axes by id, for the `$defs` of the card's schema."""
-    return {id: axis_schema(axis) for id, axis in AXES.items()}
+    return {f"axis.{id}": axis_schema(axis) for id, axis in AXES.items()}

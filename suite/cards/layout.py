@@ -1,16 +1,12 @@
-"""Cards: the layout of the document, said once. The checker walks it, and the JSON Schema is generated from it."""
+"""Cards: the layout of the document, said once. The checker walks it, and `schema_file` turns it into JSON Schema."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from suite.axes import AXES, Section
 from suite.axes.domains import Boolean, Choice, Domain, Integer, Number, Text
-from suite.axes.schema import axes_schema, section_schema
 
 VERSION = 1
 KINDS = ("run", "transcribed")
@@ -180,73 +176,3 @@ MISPLACED = {
     "notes": "did you mean 'remarks'?",
     "version": "the version of the schema is the value of 'card'",
 }
-
-
-def shape_schema(shape: Shape, *, transcribed: bool = False) -> dict[str, Any]:
-    """JSON Schema of a shape."""
-    match shape:
-        case Scalar(domain):
-            return domain.schema()
-        case AnyScalar(lists, empty):
-            one: list[dict[str, Any]] = [EVIDENCE.schema(), {"type": "number"}, {"type": "boolean"}]
-            if lists:
-                one.append({"type": "array", "items": {"anyOf": list(one)}, "maxItems": 200})
-            return {"anyOf": [*one, {"type": "null"}] if empty else one}
-        case Sequence(item, length, most):
-            bounds = {"maxItems": most} if length is None else {"minItems": length, "maxItems": length}
-            return {"type": "array", "items": item.domain.schema(), **bounds}
-        case Table(_, key, value, most):
-            return {
-                "type": "object",
-                "propertyNames": key.schema(),
-                "additionalProperties": shape_schema(value),
-                "maxProperties": most,
-            }
-        case SectionShape(section):
-            return section_schema(section, transcribed=transcribed)
-        case Object(_, fields, required):
-            return {
-                "type": "object",
-                "properties": {name: shape_schema(inner, transcribed=transcribed) for name, inner in fields.items()},
-                "required": list(required),
-                "additionalProperties": False,
-            }
-
-
-def card_schema() -> dict[str, Any]:
-    """The JSON Schema of a card, as shipped in `suite/cards/schema/`.
-
-    It says everything that a single key or value can do wrong. Contradictions between axes are rules of the checker.
-    """
-
-    def whole(kind: str, without: tuple[str, ...], extra: tuple[str, ...] = ()) -> dict[str, Any]:
-        fields = {name: shape for name, shape in CARD.fields.items() if name not in without}
-        fields["kind"] = Scalar(Choice((kind,)))
-        return shape_schema(Object("card", fields, (*CARD.required, *extra)), transcribed=kind == "transcribed")
-
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:quantization-suite:card:{VERSION}",
-        "title": f"Quantization card, version {VERSION}",
-        "type": "object",
-        "required": ["kind"],
-        "properties": {"kind": {"enum": list(KINDS)}},
-        "if": {"properties": {"kind": {"const": "run"}}},
-        "then": {"$ref": "#/$defs/run"},
-        "else": {"$ref": "#/$defs/transcribed"},
-        "$defs": {
-            "run": whole("run", ONLY_TRANSCRIBED),
-            "transcribed": whole("transcribed", ONLY_RUN, ONLY_TRANSCRIBED),
-            "axes": axes_schema(),
-        },
-    }
-
-
-def schema_text() -> str:
-    """The JSON Schema as the file that is shipped."""
-    return json.dumps(card_schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    # python -m suite.cards.layout > suite/cards/schema/card-1.json
-    sys.stdout.write(schema_text())
