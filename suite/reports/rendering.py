@@ -1,0 +1,79 @@
+"""Reports: the two template engines. Everything a template prints is escaped for the language it prints in.
+
+HTML uses the autoescape of jinja2. Markdown has no such thing, so a `finalize` hook escapes each printed value; what is
+Markdown on purpose says so by its type.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from suite.reports import numbers
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
+
+
+class Markdown(str):
+    """Text that is Markdown already."""
+
+
+@cache
+def html_engine() -> Environment:
+    """Autoescape on for every template, undefined names are errors, JSON is escaped for a script element."""
+    engine = Environment(
+        loader=PackageLoader("suite.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": True, "separators": (",", ":")}
+    engine.filters.update(_FILTERS)
+    return engine
+
+
+@cache
+def markdown_engine() -> Environment:
+    """Values are escaped by `finalize`; undefined names are errors."""
+    engine = Environment(
+        loader=PackageLoader("suite.reports"),
+        autoescape=False,
+        finalize=escape_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.filters.update(_FILTERS)
+    engine.filters["code"] = code
+    return engine
+
+
+def escape_markdown(value: object) -> str:
+    """A value as plain text of one line: nothing in it is Markdown, HTML, a table cell's end or a link."""
+    if isinstance(value, Markdown):
+        return value
+    text = _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    # A line of a paragraph that begins like a list or a rule would become one.
+    return re.sub(r"^([-+=]|\d+[.)])(?=\s|$)", lambda match: match[1][:-1] + "\\" + match[1][-1], text)
+
+
+def code(value: object) -> Markdown:
+    """A code span of one line, fenced by more backticks than the text holds; a pipe would end a table cell."""
+    text = " ".join(str(value).split()).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if "`" in text or not text else ""
+    return Markdown(f"{fence}{pad}{text}{pad}{fence}")
+
+
+_FILTERS = {
+    "percent": numbers.percent,
+    "points": numbers.points,
+    "interval_points": numbers.interval_points,
+    "byte_size": numbers.byte_size,
+    "duration": numbers.duration,
+    "number": numbers.number,
+    "value_text": numbers.value_text,
+}
