@@ -37,9 +37,13 @@ Examples:
 @click.option(
     "--data", type=click.Path(path_type=Path), envvar="SUITE_DATA", show_envvar=True, help="Where data sets are."
 )
-@click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), help="Seed of every random stream; the card's own by default.")
+@click.option(
+    "--seed", type=click.IntRange(min=0, max=2**31 - 1), help="Seed of every random stream; the card's own by default."
+)
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda", "auto"]))
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="Part of the run's identity.")
+@click.option(
+    "--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="Part of the run's identity."
+)
 @click.option(
     "--out",
     default="runs",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from suite.cli.output import columns, emit, json_option
-from suite.registry import Registry
+from suite.registry import Entry, Registry
 
 Row = dict[str, Any]
 
 
 def _registered(registry: Registry[Any]) -> list[Row]:
-    return [{"id": entry.id, "summary": entry.summary(), "origin": entry.origin} for entry in registry]
+    return [{"id": entry.id, "summary": _summary(entry), "origin": entry.origin} for entry in registry]
+
+
+def _summary(entry: Entry) -> str:
+    """A module may begin with its room and its id, which stand beside the summary already."""
+    return re.sub(rf"^[A-Z]\w+: `{re.escape(entry.id)}`, ", "", entry.summary())
 
 
 def _methods() -> list[Row]:
@@ -74,5 +80,11 @@ def command(kind: str, as_json: bool) -> None:
     """List everything of one KIND: its id and what it is."""
     rows_of, shown = KINDS[kind]
     rows = rows_of()
-    table = columns([[str(row.get(key, "")) for key in shown] for row in rows], shown)
+    table = columns([[_shown(row.get(key)) for key in shown] for row in rows], shown)
     emit(rows, table if rows else f"no {kind} are registered", as_json)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -65,7 +65,9 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="suite")
 def cli() -> None:
     """Honest comparisons of neural-network quantization methods.
@@ -78,7 +80,9 @@ def cli() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; a bug shows its traceback, a user's mistake one line."""
     try:
-        result: Any = cli.main(args=None if arguments is None else list(arguments), prog_name="suite", standalone_mode=False)
+        result: Any = cli.main(
+            args=None if arguments is None else list(arguments), prog_name="suite", standalone_mode=False
+        )
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:

@@ -24,7 +24,7 @@ from suite.errors import SuiteError
 from suite.harness.costs import Spent, epoch_time, spending
 from suite.harness.environment import capture_environment
 from suite.harness.files import run_files
-from suite.harness.identity import Identity, identify
+from suite.harness.identity import identify
 from suite.harness.meter import DataMeter
 from suite.harness.progress import Mode, Reporter
 from suite.harness.request import Request
@@ -35,6 +35,7 @@ from suite.methods.api import Claims, Diverged
 from suite.models import Baseline, get_baseline
 from suite.plan import Anatomy, Plan, dissect, make_plan, place, prepare
 from suite.records import Record, Status, Store
+from suite.records.identity import Identity
 from suite.statistics import paired_difference
 from suite.tasks import Split, Task, get_task
 from suite.tasks.vault import sealed
@@ -62,7 +63,17 @@ def evaluate(
     reporter = Reporter(Mode.SILENT if quiet else Mode.AUTO)
     task = get_task(request.task, request.data)
     baseline = get_baseline(request.model, request.weights)
-    identity = identify(request, task, baseline, batch_size=EVALUATION_BATCH)
+    identity = identify(
+        method=request.method,
+        setting=request.setting,
+        task=task,
+        model=request.model,
+        weights=baseline.weights_hash,
+        seed=request.seed,
+        device=request.device,
+        batch_size=EVALUATION_BATCH,
+        threads=request.threads,
+    )
     run_id = identity.run_id
     known = None if force else store.find(run_id)
     if known is not None and known.status is not Status.FAILED:

@@ -75,9 +75,7 @@ def resolve(
         results=None,
         audit=None,
     )
-    return Request(
-        resolved, setting, chosen, task_id, model_id, resolved.seed, weights, data, _device(device), threads
-    )
+    return Request(resolved, setting, chosen, task_id, model_id, resolved.seed, weights, data, _device(device), threads)
 
 
 def _method(card: Card, id: str | None, options: Sequence[str]) -> Method:

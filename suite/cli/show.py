@@ -1,0 +1,169 @@
+"""`suite show`: explain one method, axis, task or model, or print the plan of a model under a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from suite.cli.output import columns, emit, json_option
+
+
+@click.group(
+    "show",
+    epilog="""\b
+Examples:
+  suite show method lsq
+  suite show axis skip_connection
+  suite show plan --card cards/lsq.yaml --model torchvision:resnet18
+""",
+)
+def command() -> None:
+    """Explain one thing, or print the plan of a model under a card."""
+
+
+@command.command("axis", epilog="\b\nExamples:\n  suite show axis pooling\n  suite show axis weight_bits --json")
+@click.argument("id")
+@json_option
+def show_axis(id: str, as_json: bool) -> None:
+    """One axis: its question, its values, what each costs at inference, and how it is observed."""
+    from suite.axes import axis_of, plain
+
+    axis = axis_of(id)
+    data: dict[str, Any] = {
+        "id": axis.id,
+        "section": axis.section.value,
+        "question": axis.question,
+        "values": axis.domain.describe(),
+        "default": plain(axis.default),
+        "costs": {value: {"sentence": cost.sentence, "source": cost.source} for value, cost in axis.costs.items()},
+        "cost_of_other_values": None
+        if axis.other_cost is None
+        else {"sentence": axis.other_cost.sentence, "source": axis.other_cost.source},
+        "describable_only": sorted(axis.describable_only),
+        "observed": axis.observation.how,
+        "not_observable": axis.observation.why_not,
+    }
+    lines = [click.style(axis.id, bold=True) + f"  ({axis.section.heading})", axis.question, ""]
+    lines += [f"values   {data['values']}", f"default  {data['default']}", "", "What a value costs at inference:"]
+    prices = [*axis.costs.items(), *([("any other", axis.other_cost)] if axis.other_cost else [])]
+    for value, cost in prices:
+        mark = " (a card may say it; the suite cannot enforce it)" if value in axis.describable_only else ""
+        lines.append(f"  {value}{mark}\n      {cost.sentence} [{cost.source}]")
+    seen = (
+        f"Observed: {axis.observation.how}" if axis.observation.how else f"Not observable: {axis.observation.why_not}"
+    )
+    emit(data, "\n".join([*lines, "", seen]), as_json)
+
+
+@command.command("method", epilog="\b\nExamples:\n  suite show method lsq\n  suite show method rtn --json")
+@click.argument("id")
+@json_option
+def show_method(id: str, as_json: bool) -> None:
+    """One method: what it is, its paper, its options, and the axis values it supports."""
+    from suite.methods import METHODS
+
+    method = METHODS.get(id)
+    fields = method.Options.fields()
+    paper = method.paper
+    data = {
+        "id": method.id,
+        "title": method.title,
+        "summary": METHODS.entry(id).summary(),
+        "origin": METHODS.entry(id).origin,
+        "paper": {"title": paper.title, "authors": paper.authors, "year": paper.year, "url": paper.url},
+        "needs": {
+            "gradients": method.needs.gradients,
+            "labels": method.needs.labels,
+            "examples": method.needs.examples,
+        },
+        "options": {
+            name: {"default": field.default, "doc": field.doc, "expected": field.expectation()}
+            for name, field in fields.items()
+        },
+        "supports": {axis: list(values) for axis, values in method.supports.items()},
+    }
+    needs = [name for name, needed in data["needs"].items() if needed] or ["nothing but the model"]
+    lines = [
+        click.style(f"{method.id}: {method.title}", bold=True),
+        str(data["summary"]),
+        f"{paper.authors}, “{paper.title}”, {paper.year}, {paper.url}",
+        f"needs {', '.join(needs)}",
+        "",
+    ]
+    rows = [[name, str(field.default), field.expectation(), field.doc] for name, field in fields.items()]
+    lines.append(columns(rows, ("option", "default", "expected", "what it does")) if rows else "no options")
+    lines += ["", "supported axis values (every other axis: all of them)"]
+    lines += [f"  {axis}: {', '.join(str(value) for value in values)}" for axis, values in method.supports.items()]
+    emit(data, "\n".join(lines), as_json)
+
+
+@command.command("task", epilog="\b\nExamples:\n  suite show task digits")
+@click.argument("id")
+@json_option
+def show_task(id: str, as_json: bool) -> None:
+    """One task: its data, splits, preprocessing and metric."""
+    from suite.tasks import FACTS, TASKS, task_title
+
+    entry = TASKS.entry(id)
+    data: dict[str, Any] = {"id": id, "title": task_title(id), "origin": entry.origin}
+    if id in FACTS:
+        facts = FACTS[id]
+        data |= {
+            "source": facts.source,
+            "classes": facts.classes,
+            "input_shape": list(facts.input_shape),
+            "splits": facts.splits,
+            "preprocessing": facts.preprocessing.sentence(),
+            "metric": facts.metric,
+            "default_model": facts.default_model,
+        }
+    emit(data, columns([[key, str(value)] for key, value in data.items()], ("", "")), as_json)
+
+
+@command.command(
+    "model", epilog="\b\nExamples:\n  suite show model resnet20\n  suite show model timm:deit_tiny_patch16_224"
+)
+@click.argument("id")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(1, 100_000))
+@json_option
+def show_model(id: str, classes: int, as_json: bool) -> None:
+    """One model: its parameters and, where the suite ships weights for it, its measured score."""
+    from suite.models import build_model, get_baseline, shipped_baselines
+
+    baseline = shipped_baselines().get(id)
+    model = get_baseline(id).load(classes) if baseline else build_model(id, classes)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    data = {
+        "id": id,
+        "parameters": parameters,
+        "float_bytes": 4 * parameters,
+        "baseline": None
+        if baseline is None
+        else {"task": baseline.task, "score": baseline.score, "weights_hash": baseline.weights_hash},
+    }
+    lines = [click.style(id, bold=True), f"{parameters:,} parameters, {4 * parameters:,} bytes in float"]
+    if baseline is not None and baseline.score is not None:
+        lines.append(f"shipped weights: {baseline.score:.2%} on {baseline.task}, sha256 {baseline.weights_hash[:12]}…")
+    emit(data, "\n".join(lines), as_json)
+
+
+@command.command(
+    "plan",
+    epilog="""\b
+Examples:
+  suite show plan --card cards/lsq.yaml --model digits-resnet
+  suite show plan --card cards/rtn.yaml --model torchvision:mobilenet_v2 --json
+""",
+)
+@click.option("--card", "card_path", required=True, type=click.Path(path_type=Path), help="The card that is obeyed.")
+@click.option("--model", metavar="ID", help="The model; the card's own by default.")
+@click.option("--set", "assignments", multiple=True, metavar="AXIS=VALUE", help="Give an axis another value.")
+@json_option
+def show_plan(card_path: Path, model: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Every site of a model: what is quantized, how, and why."""
+    from suite.cli.show_plan import plan_for, plan_text
+
+    plan = plan_for(card_path, model, assignments)
+    emit(plan.to_dict(), plan_text(plan), as_json)
