@@ -15,7 +15,7 @@ SAME_OPERATIONS = Cost("None: the rule only decides the numbers stored as scale 
 TRAINING_ONLY = Cost("None: it acts on the backward pass, and inference runs the forward pass.", DEFINITION)
 
 RANGES = ("min-max", "ema-min-max", "percentile", "mse", "iterative-mse", "learned-step", "learned-min-max")
-RANGE_COSTS = dict.fromkeys((*RANGES, "learned-rounding"), SAME_OPERATIONS)
+RANGE_COSTS = dict.fromkeys(RANGES, SAME_OPERATIONS)
 RANGE_UNSEEN = Observation(
     why_not="a scale does not tell by which rule it was found; the audit only tests min-max, whose range is the data's"
 )
@@ -142,7 +142,7 @@ AXES = (
         question="How is the range (or rounding) of the weights chosen?",
         domain=Choice((*RANGES, "learned-rounding")),
         default="min-max",
-        costs=RANGE_COSTS,
+        costs={**RANGE_COSTS, "learned-rounding": SAME_OPERATIONS},
         observation=RANGE_UNSEEN,
     ),
     Axis(
