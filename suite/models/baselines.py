@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILE_NAME = "baseline.yaml"
 FORMAT = 1
 PRETRAINED = "pretrained"
-_DISTRIBUTION = "quantization-suite"
+DISTRIBUTION = "quantization-suite"
 _LARGEST_FILE_BYTES = 65_536
 
 
@@ -131,19 +131,21 @@ def shipped_baselines() -> dict[str, Baseline]:
 
 def _description_files() -> list[Path]:
     """`baseline.yaml` of every shipped baseline: of the checkout the package runs from, else of the installation."""
-    checkout = Path(suite.__file__).resolve().parent.parent / "baselines"
-    files = sorted(checkout.glob(f"*/{FILE_NAME}"))
-    if files:
-        return files
+    beside = Path(suite.__file__).resolve().parent.parent
+    # The second place is where `pip install --target` puts data, though its list of files says otherwise.
+    for folder in (beside / "baselines", beside / "share" / DISTRIBUTION / "baselines"):
+        if files := sorted(folder.glob(f"*/{FILE_NAME}")):
+            return files
     try:
-        installed = metadata.distribution(_DISTRIBUTION).files or []
+        installed = metadata.distribution(DISTRIBUTION).files or []
     except metadata.PackageNotFoundError:
         return []
-    # Wherever pip put the data (--user, --target, --prefix): the installation's own list of files knows.
+    # Wherever pip put the data (a virtual environment, --user, --prefix): the installation's own list of files knows.
     return sorted(
-        Path(str(entry.locate())).resolve()
+        file
         for entry in installed
         if entry.name == FILE_NAME and "baselines" in entry.parts
+        if (file := Path(str(entry.locate())).resolve()).is_file()
     )
 
 

@@ -57,12 +57,13 @@ class _PickledType:
     """Stands in for numpy.dtype: a type code, later its byte order."""
 
     def __init__(self, code: Any, *_flags: Any) -> None:
+        code = _text(code)
         if code not in _TYPES:
             raise UnsafePickle(f"an array of type {code!r}")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
-        order = state[1]
+        order = _text(state[1])
         if order not in ("|", "<", ">", "="):
             raise UnsafePickle(f"byte order {order!r}")
         self.dtype = self.dtype.newbyteorder(order)
@@ -86,6 +87,10 @@ def _rebuild(raw: Any, kind: Any, shape: Any, order: str) -> NDArray[Any]:
     return np.frombuffer(bytes(raw), dtype=kind.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
+def _text(word: Any) -> Any:
+    return word.decode("latin-1") if isinstance(word, bytes) else word
+
+
 def _empty_array(_class: Any, _shape: Any, _code: Any) -> _PickledArray:
     """What numpy calls `_reconstruct`: an empty array, whose content follows as its state."""
     return _PickledArray()
@@ -104,7 +109,7 @@ def _array_class(*_arguments: Any) -> _PickledArray:
 
 def _latin1_bytes(text: Any, encoding: Any) -> bytes:
     """`codecs.encode`, as protocol 2 writes bytes."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+    if not isinstance(text, str) or _text(encoding) not in ("latin1", "latin-1"):
         raise UnsafePickle("an encoding other than latin1")
     return text.encode("latin-1")
 
@@ -124,7 +129,8 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
 # says, so that a few bytes could claim gigabytes.
 class _PlainUnpickler(pickle._Unpickler):
     def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, encoding="latin-1")
+        # Strings of Python 2 are bytes: the pixels of the official archive come as one.
+        super().__init__(file, encoding="bytes")
 
     def find_class(self, module: str, name: str) -> Any:
         admitted = _ADMITTED.get((module, name))
