@@ -1,0 +1,103 @@
+"""Plan, dissection: runs one example through the traced copy of a model and finds every site in its data flow."""
+
+from __future__ import annotations
+
+import copy
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from suite.errors import Unsupported
+from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site, Tensor
+from suite.plan.flow import Flow, flow_of
+from suite.plan.residuals import Lineage
+from suite.plan.trace import copy_of, trace
+
+
+@torch.no_grad()
+def dissect(model: nn.Module, example_input: torch.Tensor) -> Anatomy:
+    """The anatomy of a model: operations, tensors with shapes per example, sites. The model is not changed.
+
+    The traced copy has to reproduce the model's output on the example bit for bit in evaluation (up to rounding where
+    a fused attention kernel was taken apart); a model whose forward depends on more than its graph is refused here.
+    """
+    original = copy.deepcopy(model).eval()
+    expected = original(example_input)
+    hierarchy = trace(copy_of(model).eval())
+    flow = flow_of(hierarchy, example_input)
+    fused = any(container.fused_graph is not None for container in hierarchy.containers.values())
+    if not isinstance(expected, torch.Tensor) or not (
+        torch.allclose(expected, flow.output, rtol=1e-3, atol=1e-4) if fused else torch.equal(expected, flow.output)
+    ):
+        raise Unsupported(
+            f"the trace of {type(model).__name__} does not reproduce its output",
+            hint="its forward depends on more than its input, or reads a tensor that it has changed in place",
+        )
+    return _anatomy(type(model).__name__, flow)
+
+
+def _anatomy(model: str, flow: Flow) -> Anatomy:
+    ops = list(flow.ops.values())
+    layers = [op for op in ops if op.kind is Kind.WEIGHTED]
+    if not layers:
+        raise Unsupported(f"{model} has no site: no convolution and no linear layer lies on the way to its output")
+    lineage = Lineage(ops)
+    tensors = {
+        name: Tensor(name, flow.shapes[name], name in flow.non_negative) for name in flow.ops if name in flow.shapes
+    }
+    sites: list[Site] = []
+    seen: set[str] = set()
+    for op in ops:
+        for role, operand, tensor in _sites_of(op, lineage):
+            if role is Role.WEIGHT:
+                assert op.weight_shape is not None
+                if tensor in seen:  # the same layer called again: its weight is quantized once
+                    continue
+                seen.add(tensor)
+                shape = op.weight_shape
+            else:
+                shape = tensors[tensor].shape
+            owner = NETWORK if op.kind is Kind.OUTPUT else op.name
+            sites.append(Site(f"{owner}:{role.suffix}", role, op.name, operand, tensor, shape))
+    return Anatomy(
+        model=model,
+        ops=tuple(ops),
+        tensors=MappingProxyType(tensors),
+        sites=tuple(sites),
+        first_layer=layers[0].name,
+        last_layer=layers[-1].name,
+        first_output=lineage.end_of_layer(layers[0]),
+        shortcut_layers=tuple(lineage.shortcut_layers()),
+        batch_norms=lineage.batch_norms(),
+    )
+
+
+_OUTPUT_ROLES = {
+    Kind.SOFTMAX: Role.SOFTMAX_OUTPUT,
+    Kind.NORMALIZATION: Role.NORMALIZATION_OUTPUT,
+    Kind.ACTIVATION: Role.ACTIVATION_OUTPUT,
+    Kind.INPUT: Role.NETWORK_INPUT,
+}
+
+
+def _sites_of(op: Operation, lineage: Lineage) -> list[tuple[Role, int | None, str]]:
+    """(role, operand index, tensor) of every site of one operation; a weight is the parameter of its layer."""
+    reads = [(operand.index, operand.tensor) for operand in op.operands]
+    if op.kind is Kind.WEIGHTED:
+        assert op.module is not None
+        return [(Role.WEIGHT, None, f"{op.module}.weight"), (Role.INPUT, *reads[0])]
+    if op.kind is Kind.ADD:
+        skip, residual = lineage.skip_and_residual(op)
+        return [(Role.SKIP, *reads[skip]), (Role.RESIDUAL, *reads[residual]), (Role.SUM, None, lineage.sum_of(op))]
+    if op.kind is Kind.AVERAGE_POOL:
+        return [(Role.POOL_INPUT, *reads[0]), (Role.POOL_OUTPUT, None, op.name)]
+    if op.kind is Kind.MATMUL:
+        return [(Role.MATMUL_LEFT, *reads[0]), (Role.MATMUL_RIGHT, *reads[1])]
+    if op.kind is Kind.PRODUCT:
+        return [(Role.PRODUCT_LEFT, *reads[0]), (Role.PRODUCT_RIGHT, *reads[1])]
+    if op.kind is Kind.OUTPUT:
+        return [(Role.NETWORK_OUTPUT, *reads[0])]
+    if op.kind in _OUTPUT_ROLES:
+        return [(_OUTPUT_ROLES[op.kind], None, op.name)]
+    return []

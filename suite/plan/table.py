@@ -1,0 +1,250 @@
+"""Plan, the table: what is quantized in one model under one setting, and how. Frozen data, free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from suite.errors import RecordError, UnknownName
+from suite.plan.anatomy import Role
+from suite.quantizers.spec import Granularity, QuantizerSpec
+from suite.registry import suggestion
+
+SCHEMA = 1
+
+
+class Place(StrEnum):
+    """Where a quantizer stands."""
+
+    WEIGHT = "weight"  # inside its layer
+    READ = "read"  # before certain operands; everybody else reads the raw tensor
+    PRODUCED = "produced"  # right behind the operation, so that everybody reads the grid
+
+
+@dataclass(frozen=True)
+class PlannedQuantizer:
+    """One quantizer: what it does (`spec`) and which edges of the data flow pass through it.
+
+    `operation` produces the tensor (for a weight: it is the layer). `edges` are the (operation, operand index) pairs
+    that read through it, for READ only. `repeated_after` names average pools whose mean is rounded to this grid again.
+    """
+
+    name: str
+    spec: QuantizerSpec
+    place: Place
+    operation: str
+    edges: tuple[tuple[str, int], ...] = ()
+    repeated_after: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "spec": self.spec.to_dict(),
+            "place": self.place.value,
+            "operation": self.operation,
+            "edges": [list(edge) for edge in self.edges],
+            "repeated_after": list(self.repeated_after),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PlannedQuantizer:
+        return cls(
+            name=values["name"],
+            spec=QuantizerSpec.from_dict(values["spec"]),
+            place=Place(values["place"]),
+            operation=values["operation"],
+            edges=tuple((str(op), int(index)) for op, index in values["edges"]),
+            repeated_after=tuple(values["repeated_after"]),
+        )
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """The decision for one site. No `spec`: the site sees floating-point values, for the stated reason."""
+
+    site: str
+    role: Role
+    tensor: str
+    shape: tuple[int, ...]
+    spec: QuantizerSpec | None
+    quantizer: str | None  # the quantizer whose grid the tensor is on, which may stand at another site
+    reason: str
+
+    @property
+    def elements(self) -> int:
+        """Values per example, or weights."""
+        return prod(self.shape)
+
+    @property
+    def bits(self) -> int:
+        """Bits per value; 32 where the site is not quantized."""
+        return 32 if self.spec is None else self.spec.bits
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "site": self.site,
+            "role": self.role.value,
+            "tensor": self.tensor,
+            "shape": list(self.shape),
+            "elements": self.elements,
+            "spec": None if self.spec is None else self.spec.to_dict(),
+            "quantizer": self.quantizer,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PlanRow:
+        return cls(
+            site=values["site"],
+            role=Role(values["role"]),
+            tensor=values["tensor"],
+            shape=tuple(int(size) for size in values["shape"]),
+            spec=None if values["spec"] is None else QuantizerSpec.from_dict(values["spec"]),
+            quantizer=values["quantizer"],
+            reason=values["reason"],
+        )
+
+
+@dataclass(frozen=True)
+class RowDifference:
+    """One site that two plans treat differently; None where a plan does not have the site."""
+
+    site: str
+    left: PlanRow | None
+    right: PlanRow | None
+
+    def __str__(self) -> str:
+        return f"{self.site}: {_said(self.left)} -> {_said(self.right)}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is quantized in one model under one setting: one row a site, in data-flow order."""
+
+    model: str
+    rows: tuple[PlanRow, ...]
+    quantizers: tuple[PlannedQuantizer, ...]
+    folds: tuple[tuple[str, str], ...] = ()  # (layer, batch norm) pairs to fold before quantizers are placed
+
+    @cached_property
+    def _rows(self) -> Mapping[str, PlanRow]:
+        return {row.site: row for row in self.rows}
+
+    @cached_property
+    def _quantizers(self) -> Mapping[str, PlannedQuantizer]:
+        return {quantizer.name: quantizer for quantizer in self.quantizers}
+
+    def row(self, site: str) -> PlanRow:
+        """The row of one site."""
+        if site not in self._rows:
+            raise UnknownName(f"the plan has no site '{site}'", hint=suggestion(site, list(self._rows)))
+        return self._rows[site]
+
+    def quantizer(self, name: str) -> PlannedQuantizer:
+        """The quantizer of this name."""
+        if name not in self._quantizers:
+            raise UnknownName(f"the plan has no quantizer '{name}'", hint=suggestion(name, list(self._quantizers)))
+        return self._quantizers[name]
+
+    def of_role(self, *roles: Role) -> tuple[PlanRow, ...]:
+        """The rows of certain roles."""
+        return tuple(row for row in self.rows if row.role in roles)
+
+    @property
+    def weight_rows(self) -> tuple[PlanRow, ...]:
+        return self.of_role(Role.WEIGHT)
+
+    def with_specs(self, specs: Mapping[str, QuantizerSpec]) -> Plan:
+        """The same plan with the specifications of some quantizers replaced (mixed precision), in all their rows."""
+        for name in specs:
+            self.quantizer(name)
+        return replace(
+            self,
+            rows=tuple(replace(row, spec=specs[row.quantizer]) if row.quantizer in specs else row for row in self.rows),
+            quantizers=tuple(replace(one, spec=specs.get(one.name, one.spec)) for one in self.quantizers),
+        )
+
+    def diff(self, other: Plan) -> tuple[RowDifference, ...]:
+        """The sites whose grids differ, in the order of the rows. Reasons may differ without counting."""
+        sites = list(dict.fromkeys([*self._rows, *other._rows]))
+        pairs = ((site, self._rows.get(site), other._rows.get(site)) for site in sites)
+        return tuple(RowDifference(site, left, right) for site, left, right in pairs if _grid(left) != _grid(right))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "rows": [row.to_dict() for row in self.rows],
+            "quantizers": [quantizer.to_dict() for quantizer in self.quantizers],
+            "folds": [list(pair) for pair in self.folds],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """The inverse of `to_dict`."""
+        if values.get("schema") != SCHEMA:
+            raise RecordError(f"a plan of schema {values.get('schema')!r} cannot be read", hint=f"expected {SCHEMA}")
+        try:
+            return cls(
+                model=values["model"],
+                rows=tuple(PlanRow.from_dict(row) for row in values["rows"]),
+                quantizers=tuple(PlannedQuantizer.from_dict(one) for one in values["quantizers"]),
+                folds=tuple((str(layer), str(norm)) for layer, norm in values["folds"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"not a plan: {type(error).__name__} {error}") from error
+
+    def digest(self) -> str:
+        """SHA-256 of the plan as canonical JSON."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def table(self, width: int = 100) -> str:
+        """The plan for people: one line a site, at most `width` characters."""
+        cells = [("site", "elements", "grid", "reason")]
+        cells += [(row.site, f"{row.elements:,}", describe(row.spec), row.reason) for row in self.rows]
+        numbers = max(len(row[1]) for row in cells)
+        grids = max(len(row[2]) for row in cells)
+        reasons = min(max(len(row[3]) for row in cells), 34)
+        names = max(16, min(max(len(row[0]) for row in cells), width - numbers - grids - reasons - 6))
+        reasons = max(16, width - names - numbers - grids - 6)
+        lines = [
+            f"{_cut_front(name, names):<{names}}  {count:>{numbers}}  {grid:<{grids}}  {_cut(reason, reasons)}".rstrip()
+            for name, count, grid, reason in cells
+        ]
+        lines.insert(1, "-" * min(width, max(len(line) for line in lines)))
+        return "\n".join(lines)
+
+
+def describe(spec: QuantizerSpec | None) -> str:
+    """A grid in a few characters: `4 u sym tensor` is 4 bits, unsigned, symmetric, one scale for the tensor."""
+    if spec is None:
+        return "float"
+    symmetry = f"{'s' if spec.signed else 'u'} sym" if spec.symmetric else "asym"
+    sharing = spec.granularity.value.removeprefix("per-")
+    if spec.granularity is Granularity.PER_GROUP:
+        sharing = f"{sharing} {spec.group_size}"
+    return f"{spec.bits} {symmetry} {sharing}{' dynamic' if spec.dynamic else ''}"
+
+
+def _grid(row: PlanRow | None) -> object:
+    return None if row is None else (row.spec, row.tensor, row.shape)
+
+
+def _said(row: PlanRow | None) -> str:
+    return "no such site" if row is None else describe(row.spec)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _cut_front(text: str, width: int) -> str:
+    return text if len(text) <= width else f"…{text[1 - width :]}"
