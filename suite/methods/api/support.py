@@ -20,8 +20,8 @@ POST_TRAINING: Mapping[str, tuple[object, ...]] = {
     "weight_precision": ("fixed",),
     "activation_precision": ("fixed",),
     "activation_constraint": ("none",),
+    "data_source": ("real",),
     "labels": ("unlabeled",),
-    "training_transform": ("test",),
     "checkpoint": ("last",),
 }
 
@@ -35,6 +35,7 @@ LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
     "weight_precision": ("fixed",),
     "activation_precision": ("fixed",),
     "activation_constraint": ("none",),
-    "labels": ("labeled",),
+    "data_source": ("real",),
+    "labels": ("labeled", "pseudo-labeled"),
     "checkpoint": ("last", "best-on-validation"),
 }

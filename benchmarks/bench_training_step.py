@@ -1,0 +1,208 @@
+"""Benchmark: one training step of LSQ at W4A4 on ResNet-20, batch 128, over the same float step and over textbook code.
+
+The three steps take turns inside one run, so that a busy machine slows all of them alike; what is asserted is the median of
+the ratios of neighbours. "Textbook" is what an author writes from the paper's formulas: eager, one straight-through rounding for
+every quantizer, the optimizer as it comes. It quantizes the same tensors as the suite's plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from suite.axes import Setting
+from suite.methods.engines.acceleration import channels_last, compiled
+from suite.methods.engines.recipe import Recipe
+from suite.methods.engines.training import make_optimizer
+from suite.methods.lsq import LearnedStepSize
+from suite.models import build_model
+from suite.plan import calibrating, dissect, initialize_weights, make_plan, place, prepare, quantizers_of
+
+BATCH = 128
+ROUNDS = 7
+RECIPE = Recipe(steps=1, batch_size=BATCH, learning_rate=1e-3)
+# What is on a grid in the textbook: the weight and the input of every layer. The plan quantizes the same.
+SETTING = Setting.default().replace(
+    **{**LearnedStepSize.recommended, "skip_connection": "full-precision", "residual_connection": "full-precision"},
+    pooling="full-precision",
+)
+
+Step = Callable[[], None]
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(BATCH, 3, 32, 32, generator=generator), torch.randint(0, 10, (BATCH,), generator=generator)
+
+
+def quantized(images: Tensor, setting: Setting = SETTING) -> nn.Module:
+    """ResNet-20 as LSQ trains it under the setting."""
+    prepared = prepare(build_model("resnet20", classes=10), setting)
+    model = place(prepared, make_plan(dissect(prepared, images[:2]), setting))
+    initialize_weights(model)
+    with torch.no_grad(), calibrating(model):
+        model.eval()(images)
+    for quantizer in quantizers_of(model).values():
+        quantizer.learn_step()
+    return model
+
+
+def suite_step(model: nn.Module, batch: tuple[Tensor, Tensor], stack: contextlib.ExitStack) -> Step:
+    """One step as the training engine takes it: channels last, compiled, fused optimizer."""
+    layout = stack.enter_context(channels_last(model))
+    stack.enter_context(compiled(model, BATCH))
+    quantizers = [one for one in quantizers_of(model).values() if one.learns_step]
+    optimizer = make_optimizer(model, quantizers, RECIPE)
+    images, labels = batch[0].contiguous(memory_format=layout), batch[1]
+    model.train()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        for quantizer in quantizers:
+            quantizer.keep_positive()
+
+    return step
+
+
+class TextbookQuantizer(nn.Module):
+    """v̂ = s round(clip(v / s)), with the paper's gradient scale, in the words of the paper."""
+
+    def __init__(self, low: int, high: int, example: Tensor) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.step = nn.Parameter(2 * example.abs().mean() / high**0.5)
+
+    def forward(self, values: Tensor) -> Tensor:
+        factor = 1 / (values.numel() * self.high) ** 0.5
+        step = (self.step - self.step * factor).detach() + self.step * factor
+        scaled = torch.clamp(values / step, self.low, self.high)
+        rounded = (scaled.round() - scaled).detach() + scaled
+        return rounded * step
+
+
+class TextbookConvolution(nn.Module):
+    def __init__(self, layer: nn.Conv2d, bits: int, inputs: Tensor) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight_quantizer = TextbookQuantizer(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1, layer.weight.detach())
+        signed = bool(inputs.min() < 0)
+        low, high = (-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        self.input_quantizer = TextbookQuantizer(low, high, inputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        layer = self.layer
+        weight = self.weight_quantizer(layer.weight)
+        return functional.conv2d(self.input_quantizer(inputs), weight, layer.bias, layer.stride, layer.padding)
+
+
+class TextbookLinear(nn.Module):
+    def __init__(self, layer: nn.Linear, bits: int, inputs: Tensor) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight_quantizer = TextbookQuantizer(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1, layer.weight.detach())
+        self.input_quantizer = TextbookQuantizer(0, 2**bits - 1, inputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.linear(
+            self.input_quantizer(inputs), self.weight_quantizer(self.layer.weight), self.layer.bias
+        )
+
+
+def textbook_model(images: Tensor) -> nn.Module:
+    """ResNet-20 with every convolution and linear layer replaced; first and last layer at 8 bits, as on the card."""
+    model = build_model("resnet20", classes=10).eval()
+    seen: dict[str, Tensor] = {}
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    handles = [
+        layer.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[0].detach()))
+        for name, layer in layers.items()
+    ]
+    with torch.no_grad():
+        model(images)
+    for handle in handles:
+        handle.remove()
+    for position, (name, layer) in enumerate(layers.items()):
+        bits = 8 if position in (0, len(layers) - 1) else 4
+        kind = TextbookConvolution if isinstance(layer, nn.Conv2d) else TextbookLinear
+        model.set_submodule(name, kind(layer, bits, seen[name]))  # type: ignore[arg-type]
+    return model
+
+
+def textbook_step(batch: tuple[Tensor, Tensor]) -> Step:
+    model = textbook_model(batch[0]).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        functional.cross_entropy(model(batch[0]), batch[1]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
+@pytest.fixture(scope="module")
+def steps(batch: tuple[Tensor, Tensor]) -> Iterator[dict[str, Step]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    with contextlib.ExitStack() as stack:
+        made = {
+            "float, compiled": suite_step(build_model("resnet20", classes=10), batch, stack),
+            "LSQ W4A4, compiled": suite_step(quantized(batch[0]), batch, stack),
+            "LSQ W4A4, compiled, residual sums too": suite_step(
+                quantized(batch[0], Setting.default().replace(**LearnedStepSize.recommended)), batch, stack
+            ),
+            "LSQ W4A4, textbook, eager": textbook_step(batch),
+        }
+        for step in made.values():
+            step()
+            step()
+        yield made
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def seconds(steps: dict[str, Step]) -> dict[str, list[float]]:
+    """Seconds of every step, taken in turns."""
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(ROUNDS):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            taken[name].append(time.perf_counter() - start)
+    for name, values in taken.items():
+        print(f"{name}: median {statistics.median(values):.3f} s")
+    return taken
+
+
+def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
+    found = statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
+    print(f"{over} / {under}: {found:.2f}")
+    return found
+
+
+def test_lsq_costs_little_more_than_float(seconds: dict[str, list[float]]) -> None:
+    assert ratio(seconds, "LSQ W4A4, compiled", "float, compiled") <= 1.25
+
+
+def test_lsq_is_faster_than_textbook_code(seconds: dict[str, list[float]]) -> None:
+    assert ratio(seconds, "LSQ W4A4, textbook, eager", "LSQ W4A4, compiled") >= 2.0
+
+
+def test_residual_sums_are_reported(seconds: dict[str, list[float]]) -> None:
+    assert ratio(seconds, "LSQ W4A4, compiled, residual sums too", "float, compiled") <= 1.6
+
+
+@pytest.mark.parametrize("name", ["float, compiled", "LSQ W4A4, compiled", "LSQ W4A4, textbook, eager"])
+def test_step(benchmark: object, steps: dict[str, Step], name: str) -> None:
+    benchmark.pedantic(steps[name], rounds=5, warmup_rounds=1)  # type: ignore[attr-defined]

@@ -1,0 +1,93 @@
+"""Contract: the settings on which a method is tried. One for every axis value that it claims to support."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.axes import AXES, Axis, Setting, Value, plain
+from suite.errors import SettingError, Unsupported
+from suite.methods.api import Method
+
+# Values tried where a domain is not a list of words.
+NUMBERS: Mapping[str, tuple[Value, ...]] = {
+    "weight_group_size": (8,),
+    "percentile": (99.9,),
+    "initialization_examples": (32,),
+    "weight_bits": (2, 3, 4, 8, 32),
+    "activation_bits": (2, 4, 8, 32),
+    "examples": (64,),
+    "time_limit": (1000.0,),
+    "allowed_bit_widths": ((2, 4, 8),),
+}
+
+# What else has to change for a value to make sense. Tried where the value alone contradicts the rest of the setting.
+COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
+    ("weight_granularity", "per-group"): {"weight_group_size": 8},
+    ("weight_group_size", 8): {"weight_granularity": "per-group"},
+    ("activation_granularity", "per-token"): {"activation_parameters": "dynamic", "activation_range": "min-max"},
+    ("activation_parameters", "dynamic"): {"activation_range": "min-max"},
+    ("activation_range", "ema-min-max"): {"activation_parameters": "static"},
+    ("extra_level", "present"): {"signed_range": "full", "weight_symmetry": "symmetric"},
+    ("symmetric_step", "two-max-over-levels"): {"weight_symmetry": "symmetric"},
+    ("percentile", 99.9): {"activation_range": "percentile"},
+    ("skip_connection", "full-precision"): {"residual_connection": "full-precision"},
+    ("residual_connection", "quantized"): {"skip_connection": "quantized"},
+    ("weight_precision", "mixed"): {"weight_bits": 4},
+    ("activation_precision", "mixed"): {"activation_bits": 4},
+}
+
+# Free text, or a fact about the baseline that a trial cannot vary.
+NOT_TRIED = ("baseline_weights", "baseline_accuracy", "preprocessing")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting to try, named after the axis value it is about; or, where `reason` is given, why none can be made."""
+
+    axis: str
+    value: Value
+    setting: Setting | None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.axis} = {plain(self.value)}"
+
+
+def base_setting(kind: type[Method]) -> Setting:
+    """Where all trials start: the axes' defaults, and what the method recommends."""
+    return Setting.default().replace(**dict(kind.recommended))
+
+
+def claimed_values(kind: type[Method], axis: Axis) -> tuple[Any, ...]:
+    """Values of an axis that a method claims: those it lists, or all that the suite can enforce."""
+    listed = kind.supports.get(axis.id)
+    values = listed if listed is not None else (*axis.domain.words, *NUMBERS.get(axis.id, ()))
+    return tuple(value for value in values if axis.enforceable(value))  # type: ignore[arg-type]
+
+
+def trials(kind: type[Method], axes: tuple[str, ...] | None = None) -> Iterator[Trial]:
+    """A trial for every claimed value that differs from the base setting."""
+    base = base_setting(kind)
+    for axis in AXES.values():
+        if axis.id in NOT_TRIED or (axes is not None and axis.id not in axes):
+            continue
+        for value in claimed_values(kind, axis):
+            if base[axis.id] != value:
+                yield make_trial(kind, base, axis.id, value)
+
+
+def make_trial(kind: type[Method], base: Setting, axis: str, value: Value) -> Trial:
+    """The base setting with one value changed, and with it what must change along."""
+    reason = ""
+    for companions in ({}, COMPANIONS.get((axis, value), {})):
+        try:
+            setting = base.replace(**{**companions, axis: value})
+            kind.check_setting(setting)
+        except (SettingError, Unsupported) as refused:
+            reason = str(refused)
+        else:
+            return Trial(axis, value, setting)
+    return Trial(axis, value, None, reason)

@@ -1,0 +1,214 @@
+"""Methods, training engine: one loop that trains a model with placed quantizers by a recipe, through the data door.
+
+The loop never waits for the accelerator inside a step (no `.item()`): losses are summed on the device and looked at a
+hundred times in a run. Everything random comes from named streams, so that two runs are bit-identical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from suite.errors import SuiteError
+from suite.methods.api import Batch, DataDoor, Diverged, Workbench
+from suite.methods.engines.acceleration import channels_last, compiled, worth_compiling
+from suite.methods.engines.recipe import BatchNorm, Optimizer, Recipe
+from suite.plan import quantizers_of
+from suite.quantizers import Quantizer
+
+Loss = Callable[..., Tensor]
+LOOKS = 100
+"""How many times in a run the mean loss is fetched from the device: to show it, and to stop when it is not finite."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left to say: its steps, the mean loss between two looks, the best validation score if any."""
+
+    steps: int
+    losses: tuple[float, ...]
+    best_validation: float | None = None
+
+
+def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_entropy) -> Trained:
+    """Train `work.model` in place and leave it in eval mode. Raises `Diverged` when the loss is no longer finite."""
+    model = work.model.to(work.device)
+    door, validation = _doors(work, recipe)
+    total = recipe.total_steps(
+        steps_per_epoch(door.size, recipe.batch_size, work.setting["incomplete_batches"] == "dropped")
+    )
+    if total < 1:
+        raise SuiteError(
+            f"{door.size} examples give no training step in batches of {recipe.batch_size}",
+            hint="raise the axis examples, lower batch_size, or keep incomplete batches",
+        )
+    quantizers = [quantizer for quantizer in quantizers_of(model).values() if quantizer.learns_step]
+    optimizer = make_optimizer(model, quantizers, recipe)
+    ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
+    keeper = _BestKeeper(model, validation, recipe.batch_size)
+    looks = _Looks(total)
+    per_epoch = max(1, total // (recipe.epochs or 1))
+    with (
+        channels_last(model) as layout,
+        compiled(model, recipe.batch_size, wanted=worth_compiling(recipe.compilation, model, total)),
+        _training(model, recipe),
+        _own_randomness(work),
+        work.progress(total, "training") as progress,
+    ):
+        for step, batch in enumerate(_steps(door, recipe, total)):
+            rate = recipe.rate(step, total)
+            for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+                group["lr"] = rate * ratio
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(model(batch.images.contiguous(memory_format=layout)), batch.labels)
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            for quantizer in quantizers:
+                quantizer.keep_positive()
+            seen = looks.add(step, value)
+            if seen is not None:
+                progress.advance(seen.steps, loss=seen.loss, rate=rate)
+            if (step + 1) % per_epoch == 0 or step + 1 == total:
+                keeper.look()
+    keeper.restore()
+    model.eval()
+    return Trained(total, tuple(looks.losses), keeper.best)
+
+
+def steps_per_epoch(examples: int, batch_size: int, drop_incomplete: bool) -> int:
+    """Batches in one pass: the last, incomplete one counts unless it is dropped."""
+    return examples // batch_size if drop_incomplete else -(-examples // batch_size)
+
+
+def make_optimizer(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer with three groups: matrices, which decay; other parameters; steps, at a rate of their own."""
+    steps = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if id(parameter) not in steps and parameter.ndim > 1]
+    others = [parameter for parameter in trained if id(parameter) not in steps and parameter.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay, "lr": recipe.learning_rate},
+        {"params": others, "weight_decay": 0.0, "lr": recipe.learning_rate},
+        {
+            "params": [parameter for parameter in trained if id(parameter) in steps],
+            "weight_decay": 0.0,
+            "lr": recipe.learning_rate * recipe.step_rate_ratio,
+        },
+    ]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise SuiteError("nothing in this model can be trained")
+    if recipe.optimizer is Optimizer.SGD:
+        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
+    kind = torch.optim.Adam if recipe.optimizer is Optimizer.ADAM else torch.optim.AdamW
+    return kind(groups, betas=(recipe.momentum, 0.999), fused=True)
+
+
+def _doors(work: Workbench, recipe: Recipe) -> tuple[DataDoor, DataDoor | None]:
+    if work.setting["checkpoint"] == "best-on-validation":
+        return work.data.hold_out(recipe.validation_fraction)
+    return work.data, None
+
+
+def _steps(door: DataDoor, recipe: Recipe, total: int) -> Iterator[Batch]:
+    """Exactly `total` batches, with a new order in every pass."""
+    given = 0
+    while given < total:
+        before = given
+        for batch in door.batches(recipe.batch_size, labels=True, passes=recipe.epochs or 1, shuffle=True):
+            yield batch
+            given += 1
+            if given == total:
+                return
+        if given == before:
+            raise SuiteError("the data door gave no batch")
+
+
+@dataclass(frozen=True)
+class _Look:
+    steps: int
+    loss: float
+
+
+class _Looks:
+    """Sums losses on the device and fetches their mean now and then; a sum that is not finite ends the run."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.every = max(1, total // LOOKS)
+        self.sum: Tensor | None = None
+        self.count = 0
+        self.losses: list[float] = []
+
+    def add(self, step: int, value: Tensor) -> _Look | None:
+        value = value.detach()
+        self.sum = value.clone() if self.sum is None else self.sum.add_(value)
+        self.count += 1
+        if self.count < self.every and step + 1 < self.total:
+            return None
+        mean = float(self.sum) / self.count
+        if not torch.isfinite(torch.tensor(mean)):
+            raise Diverged(f"the training loss is {mean} after {step + 1} of {self.total} steps")
+        look = _Look(self.count, mean)
+        self.sum, self.count = None, 0
+        self.losses.append(mean)
+        return look
+
+
+class _BestKeeper:
+    """Keeps the state with the best validation score; does nothing where there is no validation door."""
+
+    def __init__(self, model: nn.Module, validation: DataDoor | None, batch_size: int) -> None:
+        self.model = model
+        self.validation = validation
+        self.batch_size = batch_size
+        self.best: float | None = None
+        self.state: dict[str, Tensor] = {}
+
+    def look(self) -> None:
+        if self.validation is None:
+            return
+        modes = {module: module.training for module in self.model.modules()}
+        self.model.eval()
+        right, count = 0, 0
+        with torch.no_grad():
+            for batch in self.validation.batches(self.batch_size, labels=True):
+                assert batch.labels is not None
+                right += int((self.model(batch.images).argmax(1) == batch.labels).sum())
+                count += len(batch)
+        for module, training in modes.items():
+            module.training = training
+        score = right / max(1, count)
+        if self.best is None or score > self.best:
+            self.best = score
+            self.state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def restore(self) -> None:
+        if self.state:
+            self.model.load_state_dict(self.state)
+
+
+@contextmanager
+def _training(model: nn.Module, recipe: Recipe) -> Iterator[None]:
+    model.train()
+    if recipe.batch_norm is BatchNorm.FROZEN:
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+    try:
+        yield
+    finally:
+        model.eval()
+
+
+@contextmanager
+def _own_randomness(work: Workbench) -> Iterator[None]:
+    """Dropout and its like draw from the global generator: give them a named stream, and the outside its own back."""
+    with torch.random.fork_rng():
+        torch.manual_seed(work.random("training noise").initial_seed())
+        yield

@@ -1,0 +1,103 @@
+"""LSQ, learned step size quantization: weights and quantization steps are trained together on the task's loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from suite.methods.api import LEARNED_STEPS, Method, Needs, Options, Paper, Workbench, option
+from suite.methods.engines.calibration import calibrate
+from suite.methods.engines.recipe import Compilation, Optimizer, Recipe, Schedule
+from suite.methods.engines.training import train
+from suite.plan import quantizers_of
+from suite.quantizers import RangeRule
+from suite.quantizers.ranges import Rule
+
+
+@dataclass(frozen=True)
+class LsqOptions(Options):
+    """Options of `lsq`. The order of clipping and rounding and the gradient scale are axes, not options."""
+
+    initialization: Literal["lsq", "mse"] = option(
+        "lsq",
+        doc="where steps start: lsq is 2 mean|v| / sqrt(qmax), mse the least squared error",
+    )
+    epochs: int = option(20, doc="passes over the training examples", minimum=1, maximum=100_000)
+    steps: int | None = option(None, doc="training steps, which replace epochs", minimum=1, maximum=100_000_000)
+    batch_size: int = option(64, doc="examples in one training step", minimum=1, maximum=65_536)
+    learning_rate: float = option(0.02, doc="rate of the first step", minimum=0.0)
+    schedule: Literal["cosine", "constant", "step"] = option("cosine", doc="how the rate falls")
+    optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", doc="update rule; sgd is with Nesterov momentum")
+    momentum: float = option(0.9, doc="momentum of sgd, first-moment decay of adam", minimum=0.0, maximum=0.9999)
+    weight_decay: float = option(1e-4, doc="decay of weights; steps, biases and normalization never decay", minimum=0.0)
+    step_rate_ratio: float = option(
+        1.0, doc="rate of the steps over the rate of the weights; 0 freezes them", minimum=0.0
+    )
+    compile: Literal["auto", "never", "always"] = option(
+        "auto", doc="compile the training step; auto: where a run is long and the model large enough to gain"
+    )
+
+    @classmethod
+    def quick(cls) -> LsqOptions:
+        return cls(steps=6, batch_size=32)
+
+
+class LearnedStepSize(Method):
+    """v̂ = s round(clip(v / s, qmin, qmax)), trained in v and s.
+
+    The gradient of the step is round(v/s) − v/s inside the limits and the limit outside, times g = 1/√(N qmax); N and
+    the order of clip and round are the axes `step_gradient_scale` and `gradient_mask`.
+    """
+
+    id = "lsq"
+    title = "Learned step size quantization"
+    paper = Paper(
+        title="Learned Step Size Quantization",
+        authors="Steven K. Esser, Jeffrey L. McKinstry, Deepika Bablani, Rathinakumar Appuswamy, Dharmendra S. Modha",
+        year=2020,
+        url="https://arxiv.org/abs/1902.08153",
+    )
+    needs = Needs(gradients=True, labels=True)
+    supports = LEARNED_STEPS
+    recommended: ClassVar = {
+        "weight_bits": 4,
+        "activation_bits": 4,
+        "weight_granularity": "per-tensor",
+        "activation_symmetry": "symmetric",
+        "weight_range": "learned-step",
+        "activation_range": "learned-step",
+        "gradient_mask": "clip-then-round",
+        "step_gradient_scale": "features",
+        "batch_norm": "float",
+        "examples": "full-training-set",
+        "labels": "labeled",
+        "time_limit": 100.0,
+    }
+    Options = LsqOptions
+    options: LsqOptions
+
+    def quantize(self, work: Workbench) -> None:
+        start: Rule = RangeRule.ITERATIVE_MSE if self.options.initialization == "mse" else "lsq"
+        calibrate(work, weight_start=start, activation_start=start)
+        for quantizer in quantizers_of(work.model).values():
+            quantizer.learn_step()
+        train(work, self.recipe())
+
+    def recipe(self) -> Recipe:
+        """The training recipe that the options describe."""
+        chosen = self.options
+        return Recipe(
+            epochs=chosen.epochs if chosen.steps is None else None,
+            steps=chosen.steps,
+            batch_size=chosen.batch_size,
+            optimizer=Optimizer(chosen.optimizer),
+            learning_rate=chosen.learning_rate,
+            momentum=chosen.momentum,
+            weight_decay=chosen.weight_decay,
+            schedule=Schedule(chosen.schedule),
+            step_rate_ratio=chosen.step_rate_ratio,
+            compilation=Compilation(chosen.compile),
+        )
+
+
+METHOD = LearnedStepSize
