@@ -63,17 +63,7 @@ def evaluate(
     reporter = Reporter(Mode.SILENT if quiet else Mode.AUTO)
     task = get_task(request.task, request.data)
     baseline = get_baseline(request.model, request.weights)
-    identity = identify(
-        method=request.method,
-        setting=request.setting,
-        task=task,
-        model=request.model,
-        weights=baseline.weights_hash,
-        seed=request.seed,
-        device=request.device,
-        batch_size=EVALUATION_BATCH,
-        threads=request.threads,
-    )
+    identity = identify(request, task, baseline, batch_size=EVALUATION_BATCH)
     run_id = identity.run_id
     known = None if force else store.find(run_id)
     if known is not None and known.status is not Status.FAILED:

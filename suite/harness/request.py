@@ -56,7 +56,8 @@ def resolve(
             f"'{card.title}' is a transcribed card: it tells what a paper reported, and cannot be run",
             hint="write a card of kind run with 'suite card new'",
         )
-    chosen = instance or _method(card, method, options)
+    stated = {} if instance else _stated_options(card, method, options)
+    chosen = instance or METHODS.get(method or card.method.id).from_mapping(stated)
     setting = card.setting.replace(**dict(parse_assignment(text) for text in assignments))
     _check_enforceable(setting)
     chosen.check_setting(setting)
@@ -67,7 +68,7 @@ def resolve(
         raise SuiteError(f"the card names no {missing}", hint=f"add '{missing}:' to the card or pass --{missing}")
     resolved = dataclasses.replace(
         card,
-        method=MethodChoice(chosen.id, dict(chosen.options.to_dict())),
+        method=MethodChoice(chosen.id, stated),
         task=task_id,
         model=model_id,
         seed=card.seed if seed is None else seed,
@@ -78,11 +79,12 @@ def resolve(
     return Request(resolved, setting, chosen, task_id, model_id, resolved.seed, weights, data, _device(device), threads)
 
 
-def _method(card: Card, id: str | None, options: Sequence[str]) -> Method:
-    """The card's method with its options, or another one with its own defaults; then the options of the command line."""
+def _stated_options(card: Card, id: str | None, options: Sequence[str]) -> dict[str, Any]:
+    """What the card says of its own method's options, overridden by the command line; defaults are not written out."""
     kind = METHODS.get(id or card.method.id)
     stated = dict(card.method.options) if kind.id == card.method.id else {}
-    return kind.from_mapping({**stated, **dict(kind.Options.read(text, owner=kind.id) for text in options)})
+    stated |= dict(kind.Options.read(text, owner=kind.id) for text in options)
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _check_enforceable(setting: Setting) -> None:
