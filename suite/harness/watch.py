@@ -55,7 +55,9 @@ class InputWatch:
         self._images = 0
         self._saturated = False
         self._paused = 0
+        self._attached = True
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self._roots: list[fx.GraphModule] = []
 
     def __deepcopy__(self, memo: dict[int, object]) -> InputWatch:
         """Copies of a watched model report to the same watch."""
@@ -63,16 +65,25 @@ class InputWatch:
 
     def attach(self, model: nn.Module) -> None:
         """Watch `model` and every copy that is made of it from now on."""
-        self._handles.append(model.register_forward_pre_hook(self.look, with_kwargs=True))
+        self._hook(model)
         if isinstance(model, fx.GraphModule):
-            # The copy of a graph module is built anew and loses its forward hooks, unless asked to call back.
-            model._register_deepcopy_hook(self.attach)
+            # The copy of a graph module is built anew: it loses its forward hooks and keeps only this kind.
+            model._register_deepcopy_hook(self._hook)
+            self._roots.append(model)
+
+    def _hook(self, model: nn.Module) -> None:
+        if self._attached and not any(hook == self.look for hook in model._forward_pre_hooks.values()):
+            self._handles.append(model.register_forward_pre_hook(self.look, with_kwargs=True))
 
     def detach(self) -> None:
-        """Stop watching; what was seen stays."""
+        """Stop watching for good, copies included; what was seen stays."""
+        self._attached = False
         for handle in self._handles:
             handle.remove()
+        for model in self._roots:
+            model._unregister_deepcopy_hook(self._hook)
         self._handles.clear()
+        self._roots.clear()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -86,7 +97,7 @@ class InputWatch:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def look(self, module: nn.Module, arguments: tuple[object, ...], keywords: dict[str, object]) -> None:
         """The hook: takes fingerprints, changes nothing, waits for nothing."""
-        if self._paused:
+        if self._paused or not self._attached:
             return
         for value in (*arguments, *keywords.values()):
             if not isinstance(value, Tensor) or isinstance(value, FakeTensor):
