@@ -28,10 +28,7 @@ def augment(images: torch.Tensor, how: Preprocessing, generator: torch.Generator
     pad = how.pad_pixels
     draws = torch.randint(0, 2 * pad + 1, (2, count), generator=generator, device=generator.device)
     down, right = draws.to(images.device)
-    black = torch.tensor(
-        [-mean / deviation for mean, deviation in zip(how.mean, how.standard_deviation, strict=True)],
-        device=images.device,
-    ).view(-1, 1, 1)
+    black = normalise(torch.zeros(1, len(how.mean), 1, 1, dtype=torch.uint8), how).to(images.device)
     padded = black.expand(count, -1, height + 2 * pad, width + 2 * pad).clone()
     padded[:, :, pad : pad + height, pad : pad + width] = images
     # A view of every crop; the index copies one crop per image.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import pickle
 import struct
@@ -107,10 +108,8 @@ def test_a_pickle_cannot_claim_memory_it_does_not_fill(tmp_path):
         b"\x80\x04B\xff\xff\xff\x7fshort.",  # a byte string of two gigabytes, five bytes long
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I100000000000\ntS'b'\ntR.",
     ):
-        try:
+        with contextlib.suppress(SuiteError):
             read(tmp_path, content)
-        except SuiteError as error:
-            assert "damaged" in str(error)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50_000_000

@@ -52,9 +52,7 @@ def test_pixels_are_moved_and_never_computed_with():
         normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), CIFAR10).flatten().tolist()
     )
     result = augment(images, CIFAR10, torch.Generator().manual_seed(0))
-    # float32 of -mean/deviation may differ in the last bit from (0 - mean)/deviation computed step by step
-    strange = {value for value in set(result.flatten().tolist()) - values}
-    assert len(strange) <= 3
+    assert set(result.flatten().tolist()) <= values
 
 
 def test_digits_are_never_mirrored():
