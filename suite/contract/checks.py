@@ -21,6 +21,7 @@ from suite.harness.evaluate import evaluate
 from suite.harness.request import Request, resolve
 from suite.methods import METHODS
 from suite.methods.api import Method, Options
+from suite.methods.api.options import Scalar
 from suite.records import Record, Status
 
 __all__ = ["CheckResult", "check_method"]
@@ -167,9 +168,11 @@ def _tried(name: str, bench: TrialBench, setting: Setting) -> CheckResult:
         return CheckResult("axis values", name, False, f"claimed, and then refused: {refused}")
     if record.status is not Status.COMPLETED:
         return CheckResult("axis values", name, False, f"{record.status}: {record.message}")
+    if record.audit is None:
+        return CheckResult("axis values", name, False, "the run was not audited")
     contradicted = [
         f"{axis}: {found['evidence']}"
-        for axis, found in (record.audit or {}).get("axes", {}).items()
+        for axis, found in record.audit["axes"].items()
         if found["verdict"] == "contradicted"
     ]
     return CheckResult("axis values", name, not contradicted, "; ".join(contradicted) or f"score {record.score:.3f}")
@@ -196,9 +199,7 @@ def budget_checks(kind: type[Method], bench: TrialBench) -> Iterator[CheckResult
     yield CheckResult("data budget", f"it works with {SMALL_BUDGET} examples and sees no more", kept, detail)
 
 
-def _written(value: object) -> str:
-    return {None: "none", True: "true", False: "false"}.get(value, str(value)) if not _is_number(value) else str(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _written(value: Scalar) -> str:
+    """A value as a person writes it on a command line."""
+    words = {"None": "none", "True": "true", "False": "false"}
+    return words.get(str(value), str(value))

@@ -22,10 +22,10 @@ class LsqOptions(Options):
         "lsq",
         doc="where steps start: lsq is 2 mean|v| / sqrt(qmax), mse the least squared error",
     )
-    epochs: int = option(20, doc="passes over the training examples", minimum=1, maximum=100_000)
+    epochs: int = option(30, doc="passes over the training examples", minimum=1, maximum=100_000)
     steps: int | None = option(None, doc="training steps, which replace epochs", minimum=1, maximum=100_000_000)
     batch_size: int = option(64, doc="examples in one training step", minimum=1, maximum=65_536)
-    learning_rate: float = option(0.02, doc="rate of the first step", minimum=0.0)
+    learning_rate: float = option(0.05, doc="rate of the first step", minimum=0.0)
     schedule: Literal["cosine", "constant", "step"] = option("cosine", doc="how the rate falls")
     optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", doc="update rule; sgd is with Nesterov momentum")
     momentum: float = option(0.9, doc="momentum of sgd, first-moment decay of adam", minimum=0.0, maximum=0.9999)
