@@ -1,8 +1,9 @@
 """Reading wing, records: which source files decide a run, found by reading imports, and their hashes.
 
 Starting from a method's module, every import of the `suite` package and of the method's own distribution is followed,
-inside functions too; imports made only for typing are not, nor names a registry loads from text. Nothing is
-imported to find out, so this works without torch and for a method that does not run.
+inside functions too, and the modules that a package names in text and loads on first use (`__getattr__`). Imports
+made only for typing are not followed, nor what a registry loads. Nothing is imported to find out, so this works without
+torch and for a method that does not run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 import hashlib
 import importlib.machinery
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -19,6 +21,7 @@ from pathlib import Path
 from suite.errors import SuiteError
 
 PACKAGE = "suite"
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def source_hashes(modules: Iterable[str]) -> dict[str, str]:
@@ -119,13 +122,16 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, tuple[tuple[int, st
 def _imports(tree: ast.Module) -> set[tuple[int, str]]:
     """(level, dotted name) of everything a file imports when it runs."""
     found: set[tuple[int, str]] = set()
+    lazy = any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body)
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and _is_typing_guard(node.test):
             pending.extend(node.orelse)
             continue
-        if isinstance(node, ast.Import):
+        if lazy and isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED.fullmatch(node.value):
+            found.add((0, node.value))
+        elif isinstance(node, ast.Import):
             found.update((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""

@@ -118,11 +118,19 @@ def test_an_edit_changes_one_hash_and_line_ends_do_not(plugin: Path) -> None:
     assert {name for name in after if after[name] != before[name]} == {"plugin_of_a_stranger/helper.py"}
 
 
-def test_the_graph_holds_what_python_really_imports() -> None:
+@pytest.mark.parametrize(
+    ("module", "then"),
+    [
+        ("suite.records.store", ""),
+        # Packages that load their parts on first use: the parts are sources too.
+        ("suite.plan", "from suite.plan import *\n"),
+        ("suite.methods.lsq", "from suite.quantizers import Quantizer\n"),
+    ],
+)
+def test_the_graph_holds_what_python_really_imports(module: str, then: str) -> None:
     """Oracle: a fresh interpreter that imports the module, and tells which files of the suite it loaded."""
-    module = "suite.records.store"
     program = (
-        f"import {module}, sys\n"
+        f"import {module}, sys\n{then}"
         "print('\\n'.join(sorted(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'suite')))"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
