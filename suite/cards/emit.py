@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.axes.domains import read_scalar
 
-# A word that needs no quotes: no indicator in front, nothing that could start a comment or a nested mapping.
+# Words that need no quotes anywhere: no indicator in front, and none of , [ ] { } # : that end a word inside braces.
 PLAIN = re.compile(r"[A-Za-z0-9_./(+][A-Za-z0-9_ ./()+%<>=*;'’–·-]*")
 
 
@@ -23,27 +23,23 @@ def scalar(value: Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"a card never holds {value}")
-        return repr(value)
+        return repr(float(value))  # a NumPy scalar has a repr of its own
     if isinstance(value, int):
         return str(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(scalar(item) for item in value)}]"
-    text = "".join(character if character.isprintable() or character == "\n" else "?" for character in str(value))
+    if not isinstance(value, str):
+        raise TypeError(f"a card holds no {type(value).__name__} here: {value!r}")
+    text = "".join(character if character.isprintable() or character == "\n" else "?" for character in value)
     if PLAIN.fullmatch(text) and text == text.strip() and read_scalar(text) == text:
         return text
     return json.dumps(text, ensure_ascii=False)
 
 
-def in_list(value: Any) -> str:
-    """A value inside a flow list or mapping, where commas and brackets separate."""
-    text = scalar(value)
-    return text if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9_.-]+", text) else json.dumps(str(value))
-
-
 def flow_mapping(held: Mapping[str, Any]) -> str:
     """`{id: lsq, options: {}}`"""
     entries = (
-        f"{key}: {flow_mapping(item) if isinstance(item, Mapping) else in_list(item)}" for key, item in held.items()
+        f"{key}: {flow_mapping(item) if isinstance(item, Mapping) else scalar(item)}" for key, item in held.items()
     )
     return "{" + ", ".join(entries) + "}"
 

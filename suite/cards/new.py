@@ -8,9 +8,10 @@ from typing import Any
 
 from suite.axes import AXES, Section, Setting, axes_of, plain
 from suite.axes.axis import Axis
+from suite.axes.domains import shown
 from suite.cards.emit import block, flow_mapping
-from suite.cards.layout import VERSION
-from suite.cards.load import parse_card
+from suite.cards.layout import LINE, METHOD_ID, NAME, VERSION
+from suite.errors import CardError
 
 WIDTH = 110
 
@@ -24,13 +25,22 @@ def new_card(
     values: Mapping[str, Any] | None = None,
 ) -> str:
     """The text of a valid card of kind run: defaults, except for `values`."""
+    title = f"{method} on {task}" if title is None else title
+    for name, domain, value in (
+        ("title", LINE, title),
+        ("method.id", METHOD_ID, method),
+        ("task", NAME, task),
+        ("model", NAME, model),
+    ):
+        if not domain.accepts(value):
+            raise CardError(f"{name}: expected {domain.describe()}, found {shown(value)}")
     setting = Setting({**{id: axis.default for id, axis in AXES.items()}, **(values or {})})
     lines = [
         "# A quantization card. Every axis has a value; the comment above it asks the question it answers.",
         "# Check it with: suite card validate FILE",
         f"card: {VERSION}  # version of the schema",
         "kind: run  # a run of this suite; cards copied from papers are of kind transcribed",
-        *block("title", title or f"{method} on {task}"),
+        *block("title", title),
         f"method: {flow_mapping({'id': method, 'options': {}})}  # suite show method {method} lists the options",
         *block("task", task),
         *block("model", model),
@@ -42,9 +52,7 @@ def new_card(
             lines.extend(_comment(axis))
             lines.extend(block(axis.id, plain(setting[axis.id]), 2))
     lines.extend(["", "remarks: []  # whatever a reader should know and no axis asks"])
-    text = "\n".join(lines) + "\n"
-    parse_card(text, "the new card")  # a title or an id that a card cannot hold is refused before anything is written
-    return text
+    return "\n".join(lines) + "\n"
 
 
 def _comment(axis: Axis) -> list[str]:

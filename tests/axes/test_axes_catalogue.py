@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.axes import AXES, Section, axes_of
+from suite.axes.document import axes_markdown
 from suite.axes.domains import Choice, Integer, IntegerSet, Number, Text
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
@@ -85,3 +86,8 @@ def test_costs_are_keyed_by_values_that_the_axis_has():
     for axis in AXES.values():
         for key in axis.costs:
             assert key in axis.domain.words or key == "32", f"{axis.id} prices the unknown value {key}"
+
+
+def test_the_reference_page_is_up_to_date():
+    page = (ARCHITECTURE.parent / "axes.md").read_text(encoding="utf-8")
+    assert page == axes_markdown(), "run python -m suite.axes.document > docs/axes.md"

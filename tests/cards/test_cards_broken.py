@@ -1,6 +1,7 @@
 """Bad input: every broken card ends in one clear line with file, line and column, and exit code 2.
 
-Each row edits a good card as a person would (or an attacker), names the place where the mistake is, and the words that have to be said.
+Each row edits a good card as a person would (or an attacker), names the place where the mistake is, and the words that
+have to be said.
 """
 
 from __future__ import annotations
