@@ -1,8 +1,8 @@
 """Benchmark: one training step of LSQ at W4A4 on ResNet-20, batch 128, over the same float step and over textbook code.
 
 The steps take turns inside one run, so that a busy machine slows all of them alike; what is asserted is the median of
-the ratios of neighbours. "Textbook" is what an author writes from the formulas of the paper: eager, one straight-through
-rounding for every quantizer, the optimizer as it comes. It quantizes the same tensors as the plan of the suite.
+the ratios of neighbours. "Textbook" is what an author writes from the formulas of the paper: eager, one rounding for
+every quantizer, the optimizer as it comes. It quantizes the same tensors as the plan of the suite.
 """
 
 from __future__ import annotations
