@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "list": ("suite.cli.listing:command", "List methods, axes, tasks, models or baselines."),
     "show": ("suite.cli.show:command", "Explain one method, axis, task or model, or print a plan."),
     "baseline": ("suite.cli.baseline:command", "List, train and verify the float models."),
+    "download": ("suite.cli.download:command", "Fetch the data of a task, on request only."),
     "method": ("suite.cli.method:command", "Start a new method, and check that one keeps the contract."),
     "completion": ("suite.cli.completion:command", "Print the completion script of a shell."),
 }

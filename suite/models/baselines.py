@@ -25,6 +25,8 @@ from suite.registry import unknown
 if TYPE_CHECKING:
     from torch import nn
 
+    from suite.tasks.api import Task
+
 FILE_NAME = "baseline.yaml"
 FORMAT = 1
 PRETRAINED = "pretrained"
@@ -63,6 +65,16 @@ class Baseline:
                 hint="the file was changed after it was measured",
             )
         return build(self.model, classes, self.weights)
+
+    def load_for(self, task: Task) -> nn.Module:
+        """`load`, but refuse a model that does not fit the task, or whose weights have seen its test images."""
+        from suite.models.build import require_fit
+        from suite.models.known_weights import require_unseen
+
+        model = self.load(task.classes)
+        require_fit(model, self.id, task)
+        require_unseen(model, task.id)
+        return model
 
 
 def get_baseline(id: str, weights: str | Path | None = None) -> Baseline:

@@ -13,6 +13,7 @@ from suite.models.baselines import PRETRAINED
 from suite.models.libraries import build_timm, build_torchvision
 from suite.models.weights import load_weights
 from suite.registry import unknown
+from suite.tasks.api import Task
 
 
 def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: int = 0) -> nn.Module:
@@ -37,3 +38,20 @@ def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: i
     if weights is not None and not pretrained:
         load_weights(model, Path(weights))
     return model.eval()
+
+
+def require_fit(model: nn.Module, id: str, task: Task) -> None:
+    """Refuse a model that cannot read the task's images, or that does not give one logit per class."""
+    expected = (1, task.classes)
+    try:
+        with torch.no_grad():
+            found = tuple(model(torch.zeros(1, *task.input_shape)).shape)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        shape = "x".join(str(length) for length in task.input_shape)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unsupported(
+            f"'{id}' cannot read the {shape} images of '{task.id}': {reason}",
+            hint=f"the model of this task is '{task.default_model}'",
+        ) from error
+    if found != expected:
+        raise Unsupported(f"'{id}' gives an output of shape {found} on '{task.id}', expected {expected}")

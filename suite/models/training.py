@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from suite.errors import Unsupported
-from suite.models.baselines import FILE_NAME, PRETRAINED, Baseline, baseline_to_yaml
+from suite.models.baselines import FILE_NAME, Baseline, baseline_to_yaml
 from suite.models.build import build
 from suite.models.recipes import RECIPES, measure, train
 from suite.models.weights import save_weights, weights_hash
@@ -97,13 +97,13 @@ def verify_baseline(baseline: Baseline, task_id: str | None = None, data: Path |
         raise Unsupported(f"'{baseline.id}' with weights by path belongs to no task", hint="name one with --task")
     task = get_task(chosen, data)
     own = chosen == baseline.task
-    weights = PRETRAINED if baseline.weights is None else baseline.weights
-    outcomes = measure(build(baseline.model, task.classes, weights), task)
+    found = baseline.weights_hash if baseline.weights is None else weights_hash(baseline.weights)
+    outcomes = measure(dataclasses.replace(baseline, weights_hash=found).load_for(task), task)
     correct = int(outcomes.sum())
     return Verification(
         id=baseline.id,
         task=chosen,
-        weights_hash=baseline.weights_hash if baseline.weights is None else weights_hash(baseline.weights),
+        weights_hash=found,
         declared_weights_hash=baseline.weights_hash,
         data_hash=task.data_hash,
         declared_data_hash=baseline.data_hash if own else None,

@@ -20,6 +20,7 @@ from suite.errors import DataMissing, WeightsError
 
 LARGEST_BYTES = 8 * 2**30
 _SHOWN = 4
+_COUNTER = "num_batches_tracked"
 
 
 def weights_hash(path: Path) -> str:
@@ -30,9 +31,14 @@ def weights_hash(path: Path) -> str:
 
 
 def state_hash(model: nn.Module) -> str:
-    """SHA-256 of names, shapes and values of a state dict: names weights that came without a file."""
+    """SHA-256 of names, shapes and values of a state dict, whatever file they came from.
+
+    Counters of batch norm are left out: inference never reads them, and copies of one network differ in them.
+    """
     sha = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
+        if name.endswith(_COUNTER):
+            continue
         array = value.detach().cpu().contiguous()
         sha.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         sha.update(array.flatten().view(torch.uint8).numpy().tobytes() if array.numel() else b"")
@@ -70,7 +76,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     tensors = read_weights(path)
     expected = model.state_dict()
     # A counter that inference never reads, and that older files lack.
-    optional = {name for name in expected if name.endswith("num_batches_tracked")}
+    optional = {name for name in expected if name.endswith(_COUNTER)}
     missing = sorted(expected.keys() - tensors.keys() - optional)
     unexpected = sorted(tensors.keys() - expected.keys())
     shapes = [

@@ -32,7 +32,7 @@ _LARGEST_LABELS_BYTES = 2**20
 
 def read_cifar10(task: str, root: Path | None, *, with_test: bool = True) -> tuple[RawExamples, RawExamples]:
     """Train and test images present below `root`, in the order of their ids."""
-    how = f"python -m suite.tasks.download {task} DIR, then --data DIR or SUITE_DATA=DIR"
+    how = f"suite download {task} DIR, then --data DIR or SUITE_DATA=DIR"
     if root is None:
         raise DataMissing(
             f"'{task}' needs a data folder, and none is given", hint=f"--data DIR or SUITE_DATA; to get it: {how}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +16,13 @@ import yaml
 from click.testing import CliRunner
 
 from suite.cli.baseline import command
-from suite.errors import DataMissing, SuiteError, UnknownName, WeightsError
-from suite.models import baselines, build_model, get_baseline, shipped_baselines
+from suite.errors import DataMissing, SuiteError, UnknownName, Unsupported, WeightsError
+from suite.models import baselines, build_model, get_baseline, known_weights, shipped_baselines
 from suite.models.baselines import describe_baselines, read_baseline
+from suite.models.known_weights import KnownWeights, require_unseen
 from suite.models.recipes import RECIPES, Recipe, train
 from suite.models.training import train_baseline, verify_baseline
-from suite.models.weights import save_weights
+from suite.models.weights import save_weights, state_hash
 from suite.tasks import Split, get_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,3 +239,31 @@ def test_help_has_examples(arguments):
     if len(arguments) == 2:
         assert "Examples:" in answer.stdout
         assert f"suite baseline {arguments[0]}" in answer.stdout
+
+
+def test_a_model_that_does_not_fit_the_images_is_refused_in_words(tmp_path):
+    file = tmp_path / "weights.safetensors"
+    save_weights(build_model("resnet20"), file)
+    with pytest.raises(Unsupported, match=r"'resnet20' cannot read the 1x8x8 images of 'digits'.*'digits-resnet'"):
+        get_baseline("resnet20", file).load_for(get_task("digits"))
+    assert not get_baseline("digits-resnet").load_for(get_task("digits")).training
+
+
+def test_weights_that_have_seen_the_test_images_are_refused(monkeypatch):
+    model = build_model("digits-resnet", seed=4)
+    known = KnownWeights("a public network", "everything", ("digits",))
+    monkeypatch.setattr(known_weights, "KNOWN", {state_hash(model): known})
+    with pytest.raises(Unsupported, match="a public network was trained on everything, which hold the test images"):
+        require_unseen(model, "digits")
+    require_unseen(model, "cifar10")
+    require_unseen(build_model("digits-resnet", seed=5), "digits")
+
+
+@pytest.mark.skipif("SUITE_DATA" not in os.environ, reason="needs the published weights of SUITE_DATA")
+def test_the_published_resnet20_is_known_to_have_seen_the_clean_test_images():
+    folder = Path(os.environ["SUITE_DATA"]) / "weights"
+    published = build_model("resnet20", weights=folder / "resnet20_cifar10.pt")
+    with pytest.raises(Unsupported, match="trained on all 50,000 official train images"):
+        require_unseen(published, "cifar10-clean40k")
+    require_unseen(published, "cifar10")
+    require_unseen(build_model("resnet20", weights=folder / "resnet20_cifar10_40k.pt"), "cifar10-clean40k")

@@ -10,7 +10,6 @@ import pytest
 from suite.errors import Unsupported
 from suite.models import torchvision_shim
 
-
 # A process that first imports torchvision as anybody would, and then through the shim.
 FRESH = """
 try:

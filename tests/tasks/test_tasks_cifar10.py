@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from suite.cli.download import command as download_command
 from suite.errors import DataMissing, SuiteError
+from suite.models.torchvision_shim import ensure_torchvision
 from suite.tasks import Split, get_task
-from suite.tasks import download as download_module
 from suite.tasks.cifar10_files import read_cifar10
 
 
@@ -106,14 +109,14 @@ def test_the_folder_itself_may_be_named_and_the_variable_is_a_fallback(copies, m
 
 def test_missing_data_says_what_was_looked_for_where_and_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.delenv("SUITE_DATA", raising=False)
-    with pytest.raises(DataMissing, match=r"--data DIR or SUITE_DATA.*suite\.tasks\.download cifar10"):
+    with pytest.raises(DataMissing, match=r"--data DIR or SUITE_DATA.*suite download cifar10"):
         get_task("cifar10")
     with pytest.raises(DataMissing) as missing:
         get_task("cifar10-clean40k", tmp_path)
     text = str(missing.value)
     assert str(tmp_path) in text
     assert "cifar-10-batches-py/data_batch_1" in text
-    assert "python -m suite.tasks.download cifar10-clean40k DIR" in text
+    assert "suite download cifar10-clean40k DIR" in text
 
 
 def test_a_copy_without_test_images_of_a_split_is_missing_data(copies, tmp_path):
@@ -181,33 +184,29 @@ def test_broken_sheets_are_named_with_their_fault(copies, tmp_path):
         get_task("cifar10", tmp_path)
 
 
-def test_a_download_asks_torchvision_for_exactly_this(tmp_path, monkeypatch, capsys):
-    from suite.models.torchvision_shim import ensure_torchvision
+def run_download(*arguments: str):
+    return CliRunner().invoke(download_command, arguments, standalone_mode=False)
 
-    ensure_torchvision()
-    from torchvision import datasets
 
+def test_a_download_asks_torchvision_for_exactly_this(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(datasets, "CIFAR10", lambda **options: calls.append(options))
-    assert download_module.main(["cifar10-clean40k", str(tmp_path / "new")]) == 0
+    monkeypatch.setattr(ensure_torchvision().datasets, "CIFAR10", lambda **options: calls.append(options))
+    answer = run_download("cifar10-clean40k", str(tmp_path / "new"), "--json")
     assert calls == [{"root": str(tmp_path / "new"), "train": True, "download": True}]
-    assert capsys.readouterr().out.strip() == str(tmp_path / "new")
-    assert download_module.main(["digits", str(tmp_path)]) == 2
-    assert "nothing to download" in capsys.readouterr().err
+    assert json.loads(answer.stdout) == {"task": "cifar10-clean40k", "data": str(tmp_path / "new")}
 
 
-def test_a_failed_download_is_one_clear_line(tmp_path, monkeypatch, capsys):
-    from suite.models.torchvision_shim import ensure_torchvision
-
-    ensure_torchvision()
-    from torchvision import datasets
-
+def test_a_failed_download_and_an_undownloadable_task_are_clear(tmp_path, monkeypatch):
     def fail(**options):
         raise RuntimeError("File not found or corrupted.")
 
-    monkeypatch.setattr(datasets, "CIFAR10", fail)
-    assert download_module.main(["cifar10", str(tmp_path)]) == 2
-    assert "could not be fetched: File not found or corrupted." in capsys.readouterr().err
+    monkeypatch.setattr(ensure_torchvision().datasets, "CIFAR10", fail)
+    failed = run_download("cifar10", str(tmp_path))
+    assert isinstance(failed.exception, SuiteError)
+    assert "could not be fetched: File not found or corrupted." in str(failed.exception)
+    refused = run_download("digits", str(tmp_path / "never"))
+    assert "nothing to download" in str(refused.exception)
+    assert not (tmp_path / "never").exists()
 
 
 @pytest.mark.skipif("SUITE_DATA" not in os.environ, reason="needs the packed CIFAR-10 that SUITE_DATA names")
