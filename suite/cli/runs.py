@@ -228,6 +228,8 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.4g}"
     return "" if value is None else f"{int(value):,}" if isinstance(value, int | float) else str(value)

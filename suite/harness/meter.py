@@ -225,18 +225,19 @@ class Door:
         order: torch.Generator,
         noise: torch.Generator | None,
     ) -> Iterator[Batch]:
-        sequence = self._sequence(order, first=True, shuffle=shuffle)
+        sequence = self._sequence(order, shuffle)
+        end = self.size - self.size % batch_size if drops else self.size
         for number in range(passes):
-            if number and shuffle:
-                sequence = self._sequence(order, first=False, shuffle=shuffle)
-            for positions in torch.split(sequence, batch_size):
-                if drops and len(positions) < batch_size:
-                    continue
+            if number and shuffle:  # otherwise every pass repeats the first
+                sequence = self._sequence(order, shuffle)
+            for start in range(0, end, batch_size):
+                positions = sequence[start : min(start + batch_size, end)]
+                # Counted with its last batch: a loop that has what it wants does not come back for the end.
+                self._meter._ledger.passes += start + len(positions) == end
                 yield self._hand_out(positions, labels, noise)
-            self._meter._ledger.passes += 1
 
-    def _sequence(self, order: torch.Generator, *, first: bool, shuffle: bool) -> Tensor:
-        """The positions of one pass. Without `shuffle` every pass repeats the first."""
+    def _sequence(self, order: torch.Generator, shuffle: bool) -> Tensor:
+        """The positions of one pass."""
         if self._meter.setting["sampling"] == "with-replacement" and not self._validates:
             return self._positions[torch.randint(self.size, (self.size,), generator=order)]
         return self._positions[torch.randperm(self.size, generator=order)] if shuffle else self._positions

@@ -84,6 +84,9 @@ def test_unfinished_walks_count_what_was_handed_out() -> None:
     next(walker)
     assert meter.report().distinct_examples == 8
     assert meter.report().passes == 0
+    next(walker)
+    next(walker)
+    assert meter.report().passes == 1, "the last batch ends the pass, whether or not the loop asks for another"
 
 
 def test_passes_repeat_one_order_and_shuffling_does_not() -> None:
