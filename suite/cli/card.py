@@ -15,7 +15,9 @@ CARD = click.Path(path_type=Path)
 
 
 @click.group(
-    "card", epilog="\b\nExamples:\n  suite card new --method lsq --out mine.yaml\n  suite card validate cards/*.yaml"
+    "card",
+    no_args_is_help=False,  # a missing command is a mistake to be told in one line, not a page of help
+    epilog="\b\nExamples:\n  suite card new --method lsq --out mine.yaml\n  suite card validate cards/*.yaml",
 )
 def command() -> None:
     """Write, check, compare, render and migrate quantization cards."""
