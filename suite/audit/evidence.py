@@ -1,0 +1,205 @@
+"""Laboratory, the audit: everything the verdicts are drawn from, and which axis answers for which site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from suite.audit.fits import fit_site
+from suite.audit.observe import Edge, Observations, edges_of
+from suite.audit.problems import Problem, problems_of
+from suite.audit.report import Figures
+from suite.audit.sites import SiteEvidence
+from suite.audit.views import View
+from suite.plan.anatomy import NETWORK, Anatomy, Role, Site
+from suite.plan.table import Place, Plan, PlanRow
+from suite.quantizers.spec import Granularity
+
+if TYPE_CHECKING:
+    from suite.axes import Setting
+
+SWITCHES = {
+    Role.SKIP: "skip_connection",
+    Role.RESIDUAL: "residual_connection",
+    Role.SUM: "residual_connection",
+    Role.POOL_INPUT: "pooling",
+    Role.POOL_OUTPUT: "pooling",
+    Role.PRODUCT_LEFT: "elementwise_product",
+    Role.PRODUCT_RIGHT: "elementwise_product",
+    Role.SOFTMAX_OUTPUT: "softmax",
+    Role.NORMALIZATION_OUTPUT: "normalization",
+    Role.ACTIVATION_OUTPUT: "activation_function",
+}
+"""The axis that decides whether a site of this role is on a grid at all."""
+
+
+class Metered(Protocol):
+    """What the data meter counted."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def allowed_examples(self) -> int: ...
+    @property
+    def distinct_examples(self) -> int: ...
+    @property
+    def validation_examples(self) -> int: ...
+    @property
+    def labels(self) -> str: ...
+    @property
+    def labels_used(self) -> int: ...
+    @property
+    def transform(self) -> str: ...
+    @property
+    def refused(self) -> tuple[str, ...]: ...
+
+
+class Watched(Protocol):
+    """What entered the model while the method worked, whoever fed it."""
+
+    @property
+    def distinct_images(self) -> int: ...
+    @property
+    def forbidden_images(self) -> int: ...
+    @property
+    def saturated(self) -> bool: ...
+
+
+class Claimed(Protocol):
+    """What the method says of its own result."""
+
+    @property
+    def average_weight_bits(self) -> float | None: ...
+    @property
+    def average_activation_bits(self) -> float | None: ...
+    @property
+    def model_bytes(self) -> int | None: ...
+
+
+@dataclass
+class Evidence:
+    """The material of one audit."""
+
+    setting: Setting
+    anatomy: Anatomy
+    plan: Plan
+    observations: Observations
+    meter: Metered | None
+    watch: Watched | None
+    claims: Claimed | None
+    float_score: float | None
+    epoch_fraction: float | None
+    figures: Figures = field(init=False)
+
+    @cached_property
+    def sites(self) -> tuple[SiteEvidence, ...]:
+        return tuple(self._site(row) for row in self.plan.rows)
+
+    @cached_property
+    def weights(self) -> tuple[SiteEvidence, ...]:
+        return tuple(one for one in self.sites if one.is_weight)
+
+    @cached_property
+    def activations(self) -> tuple[SiteEvidence, ...]:
+        return tuple(one for one in self.sites if not one.is_weight)
+
+    @cached_property
+    def _problems(self) -> Mapping[str, tuple[Problem, ...]]:
+        found: dict[str, list[Problem]] = {}
+        for one in self.sites:
+            for problem in problems_of(one):
+                found.setdefault(problem.axis, []).append(problem)
+        return {axis: tuple(problems) for axis, problems in found.items()}
+
+    def problems(self, axis: str) -> tuple[Problem, ...]:
+        """What contradicts an axis, over all sites."""
+        return self._problems.get(axis, ())
+
+    def of_switch(self, axis: str) -> tuple[SiteEvidence, ...]:
+        """The sites whose being on a grid an axis decides."""
+        return tuple(one for one in self.sites if SWITCHES.get(one.site.role) == axis)
+
+    def of_bits(self, axis: str) -> tuple[SiteEvidence, ...]:
+        """The sites whose bits an axis gives."""
+        return tuple(one for one in self.sites if one.bits_axis == axis)
+
+    def _site(self, row: PlanRow) -> SiteEvidence:
+        site = self.anatomy.site(row.site)
+        switch = SWITCHES.get(site.role)
+        if switch is not None and row.spec is not None and self.setting[switch] == "full-precision":
+            switch = None  # on a grid that another axis asks for, at another site of the same tensor
+        owner = self.anatomy.site(row.quantizer) if row.quantizer is not None else site
+        bits_axis = self._bits_axis(owner)
+        missing, views = self._seen(row, site)
+        fit = None
+        if missing is None and row.spec is not None:
+            fit = fit_site(views, row.spec, is_weight=site.role is Role.WEIGHT)
+        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing)
+
+    def _seen(self, row: PlanRow, site: Site) -> tuple[str | None, tuple[View, ...]]:
+        seen = self.observations
+        if site.op in seen.missing:
+            return seen.missing[site.op], ()
+        if site.role is Role.WEIGHT:
+            if site.tensor not in seen.weights:
+                return "the weight never reached a product", ()
+            return None, (seen.weights[site.tensor],)
+        edges = tuple(self._edges(row, site))
+        gone = [seen.missing[op] for op, _ in edges if op in seen.missing]
+        if edges and len(gone) == len(edges):
+            return gone[0], ()
+        return None, tuple(view for edge in edges for view in seen.operands.get(edge, ()))
+
+    def _edges(self, row: PlanRow, site: Site) -> Iterator[Edge]:
+        """Where to look at an activation site.
+
+        Scales of channels and tokens are told by the axis they run along, so there the tensor is looked at where the
+        plan quantizes it, before anything moves its values. A result that is declared float is looked at where it is
+        read as such.
+        """
+        if row.spec is None and site.operand is None:
+            yield from (edge for edge in edges_of(self.anatomy, site) if edge not in self._quantized_reads)
+        elif row.spec is None or row.spec.granularity is Granularity.PER_TENSOR or row.quantizer is None:
+            yield from edges_of(self.anatomy, site)
+        else:
+            planned = self.plan.quantizer(row.quantizer)
+            if planned.place is Place.READ:
+                yield from planned.edges
+            else:
+                yield from ((op.name, index) for op, index in self.anatomy.edges(planned.operation))
+
+    @cached_property
+    def _quantized_reads(self) -> frozenset[Edge]:
+        found: set[Edge] = set()
+        for row in self.plan.rows:
+            site = self.anatomy.site(row.site)
+            if row.spec is not None and site.operand is not None:
+                found.add((site.op, site.operand))
+        return frozenset(found)
+
+    def _bits_axis(self, site: Site) -> str:
+        """The axis that gives a site its bits: the four ends of the network have their own."""
+        anatomy = self.anatomy
+        if site.role is Role.WEIGHT:
+            module = anatomy.op(site.op).module
+            if module == anatomy.op(anatomy.first_layer).module:
+                return "first_layer_weights"
+            if module == anatomy.op(anatomy.last_layer).module:
+                return "last_layer_weights"
+            if module in {anatomy.op(name).module for name in anatomy.shortcut_layers}:
+                return "shortcut_weights"
+            return "weight_bits"
+        root = anatomy.root(site.tensor)
+        last_input = anatomy.root(anatomy.op(anatomy.last_layer).operands[0].tensor)
+        if site.role is Role.NETWORK_OUTPUT:
+            return "network_output"
+        if root == NETWORK:
+            return "network_input"
+        is_last_operand = site.role is Role.INPUT and site.op == anatomy.last_layer
+        if is_last_operand or (site.operand is None and site.tensor == last_input):
+            return "last_layer_activations"
+        if root == anatomy.first_output:
+            return "first_layer_activations"
+        return "activation_bits"

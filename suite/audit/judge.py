@@ -1,0 +1,72 @@
+"""Laboratory, the audit: observes a placed model and gives every axis its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from suite.audit import judge_bits, judge_grids, judge_operations, judge_resources
+from suite.audit.evidence import Claimed, Evidence, Metered, Watched
+from suite.audit.figures import count_figures
+from suite.audit.observe import contrasting, observe
+from suite.audit.plain import plain
+from suite.audit.report import AuditReport, AxisVerdict, Verdict
+from suite.audit.verdicts import OBSERVERS, judged
+from suite.axes import AXES, Section
+from suite.plan.anatomy import Anatomy
+from suite.plan.table import Plan
+
+if TYPE_CHECKING:
+    from suite.axes import Setting
+
+# Importing these modules is what registers the observers.
+_SECTIONS = (judge_bits, judge_grids, judge_operations, judge_resources)
+_SEEN_IN_TENSORS = (Section.QUANTIZATION_METHOD, Section.QUANTIZED_OPERATIONS, Section.MIXED_PRECISION)
+
+EXAMPLES = 16
+"""Examples in each of the audit's batches."""
+
+
+def audit(
+    model: nn.Module,
+    *,
+    anatomy: Anatomy,
+    plan: Plan,
+    setting: Setting,
+    batches: Sequence[Tensor],
+    meter: Metered | None = None,
+    watch: Watched | None = None,
+    claims: Claimed | None = None,
+    float_score: float | None = None,
+    epoch_fraction: float | None = None,
+) -> AuditReport:
+    """Compare a quantized model, and what is known of how it came about, with what its card declares.
+
+    `anatomy` and `plan` are those made from the float model before the method began. `batches` are images of the test
+    split, or any others as the model would meet them.
+    """
+    seen = observe(model, anatomy, plan, _batches(batches))
+    evidence = Evidence(setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction)
+    evidence.figures = count_figures(evidence, model)
+    return judge(evidence)
+
+
+def _batches(batches: Sequence[Tensor]) -> list[Tensor]:
+    """Few images, and some of them with less contrast, which is what sets static and dynamic scales apart."""
+    first = batches[0][:EXAMPLES]
+    others = batches[1][:EXAMPLES] if len(batches) > 1 else batches[0][EXAMPLES : 2 * EXAMPLES]
+    return contrasting(first, others)
+
+
+def judge(evidence: Evidence) -> AuditReport:
+    """A verdict on every axis there is."""
+    axes: dict[str, AxisVerdict] = {}
+    unfaithful = evidence.observations.unfaithful
+    for id, axis in AXES.items():
+        verdict = judged(id, plain(evidence.setting[id]), OBSERVERS[id](evidence, id))
+        if unfaithful is not None and axis.section in _SEEN_IN_TENSORS and verdict.verdict is Verdict.VERIFIED:
+            verdict = AxisVerdict(verdict.declared, None, Verdict.NOT_OBSERVABLE, unfaithful)
+        axes[id] = verdict
+    return AuditReport(axes, evidence.figures)
