@@ -193,6 +193,11 @@ RULES = (
         lambda v: v["activation_parameters"] == "dynamic" and v["activation_range"] in ("ema-min-max", *LEARNED),
     ),
     Rule(
+        ("activation_granularity", "activation_parameters"),
+        "tokens differ from input to input, so a scale per token is found at run time: it needs dynamic parameters",
+        lambda v: v["activation_granularity"] == "per-token" and v["activation_parameters"] == "static",
+    ),
+    Rule(
         ("examples", "labels"),
         "without examples there are no labels",
         lambda v: v["examples"] == 0 and v["labels"] != "unlabeled",

@@ -1,4 +1,4 @@
-"""Cards: load with file:line:column, write back, compare, render, migrate. Never imports torch."""
+"""Cards: load with file:line:column, write back, compare, migrate. Never imports torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from suite.cards.check import Problem
 from suite.cards.diff import Besides, CardDiff, diff_cards
 from suite.cards.load import examine_file, examine_text, load_card, parse_card
 from suite.cards.new import new_card
-from suite.cards.render import render_card_markdown
 from suite.cards.write import card_to_yaml, complete_card, write_card, write_whole
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "load_card",
     "new_card",
     "parse_card",
-    "render_card_markdown",
     "write_card",
     "write_whole",
 ]

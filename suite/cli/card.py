@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from suite.cli.output import emit, json_option, note
-from suite.errors import CardError, Place, SettingError, SuiteError, Unsupported
+from suite.errors import CardError, Place, SettingError, SuiteError
 
 CARD = click.Path(path_type=Path)
 
@@ -147,10 +147,10 @@ Examples:
 @json_option
 def render(file: Path, form: str, out: Path | None, force: bool, as_json: bool) -> None:
     """Turn a card into a page to read."""
-    from suite.cards import load_card, render_card_markdown
+    from suite.cards import load_card
+    from suite.reports import render_card_html, render_card_markdown
 
-    card = load_card(file)
-    text = render_html(card) if form == "html" else render_card_markdown(card)
+    text = (render_card_html if form == "html" else render_card_markdown)(load_card(file))
     deliver(text, out, force, as_json, {"format": form, "text": text})
 
 
@@ -213,17 +213,6 @@ def recommended(method: str) -> dict[str, Any]:
                 return {}
             return values
     return {}
-
-
-def render_html(card: Any) -> str:
-    """The HTML page of a card, drawn by the reports."""
-    from suite import reports
-
-    draw = getattr(reports, "render_card_html", None)
-    if draw is None:
-        raise Unsupported("this installation draws no HTML cards", hint="--format markdown")
-    page: str = draw(card)
-    return page
 
 
 def deliver(text: str, out: Path | None, force: bool, as_json: bool, data: dict[str, Any]) -> None:

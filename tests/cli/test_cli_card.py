@@ -106,6 +106,18 @@ def test_render_markdown_and_html():
     assert "LSQ on the embedded digits" in out
 
 
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_text_of_a_card_never_becomes_markup(form):
+    hostile = "<script>alert(1)</script> [x](javascript:alert(1))"
+    text = Path(RTN).read_text("utf-8").replace("options: {}", f'options: {{a: "{hostile}"}}')
+    Path("x.yaml").write_text(text.replace("remarks:", f'remarks:\n  - "{hostile}"'), encoding="utf-8")
+    code, out, _ = suite("card", "render", "x.yaml", "--format", form)
+    assert code == 0
+    assert "alert(1)" in out
+    assert "<script>alert" not in out
+    assert form == "html" or "[x](" not in out
+
+
 def test_migrate_in_place_and_to_a_file():
     Path("old.yaml").write_text(OLD.read_text("utf-8"), encoding="utf-8")
     assert suite("card", "validate", "old.yaml")[0] == 2
@@ -180,9 +192,12 @@ def test_no_card_command_imports_torch_or_what_it_does_not_need():
     script = (
         "import sys; from suite.cli.main import run;"
         f"codes = [run(['card', 'new', '--method', 'lsq', '--out', 'a.yaml']), run(['card', 'validate', {LSQ!r}]),"
-        f" run(['card', 'diff', {LSQ!r}, {RTN!r}]), run(['card', 'render', {LSQ!r}])];"
-        "heavy = ('torch', 'numpy', 'pandas', 'jsonschema', 'ruamel.yaml');"
-        "print(codes, [name for name in heavy if name in sys.modules])"
+        f" run(['card', 'diff', {LSQ!r}, {RTN!r}])];"
+        "heavy = ('torch', 'numpy', 'pandas', 'jsonschema', 'jinja2', 'ruamel.yaml');"
+        "print(codes, [name for name in heavy if name in sys.modules]);"
+        f"print(run(['card', 'render', {LSQ!r}, '--out', 'lsq.md']), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[0, 0, 1, 0] []"
+    lines = done.stdout.splitlines()
+    assert "[0, 0, 1] []" in lines
+    assert lines[-1] == "0 False"
