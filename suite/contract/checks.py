@@ -166,6 +166,8 @@ def _tried(name: str, bench: TrialBench, setting: Setting) -> CheckResult:
         record = bench.record(setting)
     except SuiteError as refused:
         return CheckResult("axis values", name, False, f"claimed, and then refused: {refused}")
+    except Exception as bug:  # of the suite, then: what a method raises is in the record; the other checks go on
+        return CheckResult("axis values", name, False, f"{type(bug).__name__} outside the method: {bug}")
     if record.status is not Status.COMPLETED:
         return CheckResult("axis values", name, False, f"{record.status}: {record.message}")
     if record.audit is None:

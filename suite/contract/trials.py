@@ -22,7 +22,7 @@ NUMBERS: Mapping[str, tuple[Value, ...]] = {
     "allowed_bit_widths": ((2, 4, 8),),
 }
 
-# What else has to change for a value to make sense. Tried where the value alone contradicts the rest of the setting.
+# What else has to change for a value to make sense.
 COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("weight_granularity", "per-group"): {"weight_group_size": 8},
     ("weight_group_size", 8): {"weight_granularity": "per-group"},
@@ -81,13 +81,9 @@ def trials(kind: type[Method], axes: tuple[str, ...] | None = None) -> Iterator[
 
 def make_trial(kind: type[Method], base: Setting, axis: str, value: Value) -> Trial:
     """The base setting with one value changed, and with it what must change along."""
-    reason = ""
-    for companions in ({}, COMPANIONS.get((axis, value), {})):
-        try:
-            setting = base.replace(**{**companions, axis: value})
-            kind.check_setting(setting)
-        except (SettingError, Unsupported) as refused:
-            reason = str(refused)
-        else:
-            return Trial(axis, value, setting)
-    return Trial(axis, value, None, reason)
+    try:
+        setting = base.replace(**{**COMPANIONS.get((axis, value), {}), axis: value})
+        kind.check_setting(setting)
+    except (SettingError, Unsupported) as refused:
+        return Trial(axis, value, None, str(refused))
+    return Trial(axis, value, setting)

@@ -29,6 +29,7 @@ POST_TRAINING: Mapping[str, tuple[object, ...]] = {
 LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
     "weight_range": ("learned-step",),
     "activation_range": ("learned-step",),
+    "activation_granularity": ("per-tensor", "per-channel"),
     "activation_parameters": ("static",),
     "gradient_mask": ("clip-then-round", "round-then-clip"),
     "step_gradient_scale": ("features", "all-elements", "elements-per-channel", "none"),
