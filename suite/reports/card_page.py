@@ -38,6 +38,11 @@ class AxisRow:
     kind: str
     evidence: str
 
+    @property
+    def repeats(self) -> bool:
+        """Nothing was observed that the declared value does not say already; a narrow screen leaves it out."""
+        return not self.observed or self.observed in (self.declared, numbers.NOTHING)
+
 
 @dataclass(frozen=True)
 class SectionRows:
@@ -111,9 +116,9 @@ def card_page(entry: Entry) -> CardPage:
         if measured.difference is None or entry.transcribed
         else difference_figure(measured.difference, measured.interval),
         plan=tuple(_plan_line(row) for row in entry.plan),
-        options=tuple((str(name), numbers.value_text(value)) for name, value in entry.options.items()),
+        options=tuple((numbers.clean(str(name)), numbers.value_text(value)) for name, value in entry.options.items()),
         environment=tuple(_flat(entry.environment)),
-        links=tuple((name, text, is_web_address(text)) for name, text in entry.source),
+        links=tuple((name, text, is_web_address(text)) for name, text in (*entry.source, *entry.reported)),
     )
 
 
@@ -126,19 +131,18 @@ def banner(entry: Entry) -> Banner:
         )
         return Banner("bad", headline, entry.message or "The record does not say why.")
     if entry.audit_verdict == CONTRADICTED or counts[CONTRADICTED]:
-        axes = counts[CONTRADICTED]
-        said = "one axis" if axes == 1 else f"{axes} axes" if axes else "the card"
+        said = _axes(counts[CONTRADICTED]) if counts[CONTRADICTED] else "an axis this version does not know"
         return Banner(
             "bad",
             "The audit contradicts this card",
-            f"What was observed is not what {said} declared. The result is not comparable with others.",
+            f"Declared and observed differ in {said}. The result is not comparable with others.",
         )
     if entry.audit_verdict == VERIFIED:
         return Banner(
             "good",
             "Audit: verified",
-            f"{counts[VERIFIED]} axes were observed from outside and are as declared; "
-            f"{counts[NOT_OBSERVABLE]} leave no trace to observe.",
+            f"Observed from outside and as declared: {_axes(counts[VERIFIED])}. "
+            f"Without a trace to observe: {_axes(counts[NOT_OBSERVABLE])}.",
         )
     if entry.transcribed:
         silent = len(entry.unreported_axes)
@@ -152,6 +156,10 @@ def banner(entry: Entry) -> Banner:
     return Banner("doubtful", "Not audited", "A result without an audit: nothing was observed from outside.")
 
 
+def _axes(count: int) -> str:
+    return "1 axis" if count == 1 else f"{count} axes"
+
+
 def is_web_address(text: str) -> bool:
     """Only plain web addresses become links: no script, no data, no white space, no quotes."""
     scheme, separator, rest = text.partition("://")
@@ -163,7 +171,7 @@ def _lede(entry: Entry) -> str:
         named = [part for part in (entry.method, entry.model, entry.task) if numbers.is_reported(part)]
         return f"What a paper reports of {', '.join(named)}, in the words of the suite."
     bits = [_bits(entry, "weight"), _bits(entry, "activation")]
-    what = f"{entry.method} quantizes {entry.model} on the task {entry.task}"
+    what = f"The method {entry.method} quantizes {entry.model} on the task {entry.task}"
     return f"{what} to {bits[0]} and {bits[1]}, seed {entry.seed}."
 
 
@@ -303,7 +311,7 @@ def _grid(spec: Mapping[str, Any]) -> str:
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in mapping.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{numbers.clean(str(key))}"
         if isinstance(value, Mapping):
             pairs += _flat(value, f"{name}.")
         else:

@@ -18,7 +18,7 @@ from suite.statistics import SeedSummary, over_seeds, wilson
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One entry in a table of results; the fields after `audit_kind` are filled in a ranking only."""
+    """One entry in a table of results; the fields after `measured` are filled in a ranking only."""
 
     letter: str
     title: str
@@ -31,6 +31,7 @@ class ResultRow:
     size: str
     audit: str
     audit_kind: str
+    measured: bool
     rank: str = ""
     above: str = ""
     above_interval: str = ""
@@ -107,6 +108,7 @@ class ComparisonPage:
     """Everything the templates `comparison.html.j2` and `comparison.md.j2` print."""
 
     verdict: Comparability
+    rankings: tuple[Ranking, ...]
     lede: str
     banner: Banner
     reasons: tuple[str, ...]
@@ -133,6 +135,7 @@ def comparison_page(entries: Sequence[Entry], *, rank_anyway: bool = False) -> C
     differing = {difference.axis for difference in verdict.differences}
     return ComparisonPage(
         verdict=verdict,
+        rankings=ranked,
         lede=_lede(entries),
         banner=_banner(verdict, rank_anyway),
         reasons=tuple(reason.sentence for reason in verdict.reasons),
@@ -148,6 +151,7 @@ def comparison_page(entries: Sequence[Entry], *, rank_anyway: bool = False) -> C
                 contradicted=CONTRADICTED in (entry.audit_verdict, *(axis.verdict for axis in entry.audit.values())),
             )
             for letter, entry, strip, interval in zip(letters, entries, figure.strips, intervals, strict=True)
+            if strip.x is not None
         ),
         chart_note=_chart_note(verdict, entries),
         seeds=tuple(_seed_rows(entries, letters)),
@@ -231,17 +235,16 @@ def _result_row(entry: Entry, letter: str, ranked: RankedRow | None = None) -> R
     row = ResultRow(
         letter=letter,
         title=entry.title,
-        what=", ".join(
-            [entry.method, entry.model, entry.task, *([] if entry.seed is None else [f"seed {entry.seed}"])]
-        ),
+        what=", ".join(filter(numbers.is_reported, _circumstances(entry))),
         score=numbers.percent(measured.score),
         float_score=numbers.percent(measured.float_score),
         difference=numbers.points(measured.difference),
         interval=numbers.interval_points(measured.interval),
-        bits=f"W {numbers.number(measured.weight_bits)} A {numbers.number(measured.activation_bits)}",
+        bits=_bits(entry),
         size=numbers.byte_size(measured.model_bytes),
         audit=audit,
         audit_kind=kind,
+        measured=measured.score is not None,
     )
     if ranked is None:
         return row
@@ -258,6 +261,18 @@ def _result_row(entry: Entry, letter: str, ranked: RankedRow | None = None) -> R
             "obstacles": ", ".join(ranked.obstacles_to_above),
         }
     )
+
+
+def _circumstances(entry: Entry) -> list[str]:
+    named = [entry.method, entry.model, entry.task]
+    return named if entry.transcribed else [*named, f"seed {entry.seed}"]
+
+
+def _bits(entry: Entry) -> str:
+    measured = entry.measured
+    if measured.weight_bits is None and measured.activation_bits is None:
+        return numbers.NOTHING
+    return f"W{numbers.number(measured.weight_bits)} A{numbers.number(measured.activation_bits)}"
 
 
 def _resolution(row: RankedRow) -> str:
@@ -293,11 +308,11 @@ def _bounds(interval: tuple[float, float, float] | None) -> str:
 
 
 def _chart_note(verdict: Comparability, entries: Sequence[Entry]) -> str:
-    note = "Score of each quantized model."
+    note = "Score of each quantized model, in percent."
     if any(entry.outcomes is not None for entry in entries):
         note = (
-            "Score of each quantized model with its own 95 % interval (Wilson). Overlap decides nothing: models that "
-            "answered the same examples are told apart by the paired differences in the table, which are sharper."
+            "Score of each quantized model, in percent, with its own 95 % interval (Wilson). Overlap decides nothing: "
+            "models that answered the same examples are told apart by the sharper paired differences in the table."
         )
     return note if verdict.comparable else f"{note} Not all of these are comparable; read no ranking from this picture."
 
@@ -344,8 +359,13 @@ def _cells(values: tuple[object, ...]) -> tuple[Cell, ...]:
     """The most frequent reported value is the reference, the first entry's where none is more frequent."""
     counted = Counter(value for value in values if numbers.is_reported(value)).most_common(2)
     majority = counted and (len(counted) == 1 or counted[0][1] > counted[1][1])
-    reference = counted[0][0] if majority else values[0]
-    return tuple(Cell(numbers.value_text(value), numbers.is_reported(value), value != reference) for value in values)
+    reference = counted[0][0] if majority else next(value for value in values if numbers.is_reported(value))
+    return tuple(_cell(value, reference) for value in values)
+
+
+def _cell(value: object, reference: object) -> Cell:
+    reported = numbers.is_reported(value)
+    return Cell(numbers.value_text(value), reported, reported and value != reference)
 
 
 def _difference_rows(verdict: Comparability, *, contradictory: bool) -> list[DifferenceRow]:
@@ -363,6 +383,8 @@ def _axes_title(verdict: Comparability) -> str:
 
 
 def _lede(entries: Sequence[Entry]) -> str:
-    methods = ", ".join(dict.fromkeys(entry.method for entry in entries))
-    tasks = ", ".join(dict.fromkeys(entry.task for entry in entries))
-    return f"{methods} on {tasks}: what may be said, and what may not."
+    methods, tasks = (
+        ", ".join(dict.fromkeys(name for name in names if numbers.is_reported(name)))
+        for names in ([entry.method for entry in entries], [entry.task for entry in entries])
+    )
+    return f"{methods}{f' on {tasks}' if tasks else ''}: what may be said, and what may not."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from suite.axes import AXES, NOT_REPORTED
-from suite.reports.numbers import value_text
+from suite.reports.numbers import clean, value_text
 
 if TYPE_CHECKING:
     from suite.cards import Card
@@ -69,7 +69,7 @@ class Entry:
     run_id: str = ""
     measured: Measured = Measured()
     reported: tuple[tuple[str, str], ...] = ()
-    """What else a transcribed card says of its results, name and text."""
+    """Where a transcribed card says its results are printed: name and text, as `source` has them."""
     audit_verdict: str | None = None
     audit: Mapping[str, AxisAudit] = field(default_factory=dict)
     plan: tuple[Mapping[str, Any], ...] = ()
@@ -114,16 +114,16 @@ def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> 
     document = record.to_dict()
     verdict, axes = _audit(record.audit)
     return Entry(
-        title=card.title if card is not None else f"{record.method} on {record.model}, {record.task}",
+        title=clean(card.title if card is not None else f"{record.method} on {record.model}, {record.task}"),
         kind="run",
-        method=record.method,
+        method=clean(record.method),
         options=record.options,
-        task=record.task,
-        model=record.model,
+        task=clean(record.task),
+        model=clean(record.model),
         seed=record.seed,
         values=_values(record.setting),
         status=str(record.status.value),
-        message=record.message,
+        message=clean(record.message),
         run_id=record.run_id,
         measured=_measured(document),
         audit_verdict=verdict,
@@ -131,9 +131,9 @@ def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> 
         plan=tuple(record.plan),
         identity=record.identity,
         environment=record.environment,
-        command=record.command,
-        started=record.started,
-        remarks=tuple(card.remarks) if card is not None else (),
+        command=clean(record.command),
+        started=clean(record.started),
+        remarks=tuple(clean(remark) for remark in card.remarks) if card is not None else (),
         source=_pairs(card.source) if card is not None else (),
         outcomes=outcomes,
         document=document,
@@ -145,7 +145,7 @@ def _of_card(card: Card) -> Entry:
     verdict, axes = _audit(card.audit)
     ran = card.kind == "run" and bool(results)
     return Entry(
-        title=card.title,
+        title=clean(card.title),
         kind=card.kind,
         method=card.method.id,
         options=card.method.options,
@@ -156,10 +156,10 @@ def _of_card(card: Card) -> Entry:
         status=str(results.get("status", COMPLETED)) if ran else NOT_RUN,
         run_id=_text(results.get("run_id")),
         measured=_measured(results),
-        reported=tuple((name.replace("_", " "), value_text(results[name])) for name in ("pointer",) if name in results),
+        reported=(("results in", value_text(results["pointer"])),) if "pointer" in results else (),
         audit_verdict=verdict,
         audit=axes,
-        remarks=tuple(card.remarks),
+        remarks=tuple(clean(remark) for remark in card.remarks),
         source=_pairs(card.source),
         document={
             "card": 1,
@@ -233,7 +233,7 @@ def _audit(audit: Any) -> tuple[str | None, dict[str, AxisAudit]]:
 
 
 def _pairs(mapping: Any) -> tuple[tuple[str, str], ...]:
-    return tuple((str(key), value_text(value)) for key, value in _mapping(mapping).items())
+    return tuple((clean(str(key)), value_text(value)) for key, value in _mapping(mapping).items())
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -245,4 +245,4 @@ def _number(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return clean(value) if isinstance(value, str) else ""

@@ -74,6 +74,14 @@ def value_text(value: object) -> str:
     return _shortened(_value_text(value))
 
 
+def clean(text: str) -> str:
+    """One line without characters that print nothing: escape sequences of terminals, reversed writing, NUL."""
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
 def is_reported(value: object) -> bool:
     """False for what a transcribed card could not find in its source."""
     return not (isinstance(value, str) and value == NOT_REPORTED)
@@ -89,7 +97,7 @@ def _value_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):
-        return " ".join(value.split())
+        return clean(value)
     if isinstance(value, list | tuple):
         return ", ".join(_value_text(item) for item in value) or NOTHING
     if isinstance(value, dict):
@@ -105,8 +113,9 @@ def _three_digits(value: float) -> str:
     """Three significant digits without an exponent."""
     if value == 0:
         return "0"
-    decimals = max(0, min(4, 2 - math.floor(math.log10(abs(value)))))
-    return f"{value:.{decimals}f}"
+    rounded = float(f"{value:.3g}")  # first, so that 0.9997 counts its digits as 1.00
+    decimals = max(0, min(4, 2 - math.floor(math.log10(abs(rounded)))))
+    return f"{rounded:.{decimals}f}"
 
 
 def _signed(value: float, digits: int) -> str:

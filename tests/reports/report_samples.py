@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 
 from suite.axes import AXES, NOT_REPORTED, Setting
 from suite.cards import Card, MethodChoice
@@ -57,7 +55,7 @@ def make_record(
     name: str = "lsq",
     *,
     seed: int = 0,
-    score: float = 0.925,
+    score: float | None = 0.925,
     contradicted: tuple[str, ...] = (),
     changes: dict[str, Any] | None = None,
     **fields: Any,
@@ -76,8 +74,8 @@ def make_record(
         "identity": {"weights": "w" * 64, "data": "d" * 64},
         "float_score": 0.975,
         "score": score,
-        "difference": score - 0.975,
-        "difference_interval": (score - 0.99, score - 0.96),
+        "difference": None if score is None else score - 0.975,
+        "difference_interval": None if score is None else (score - 0.99, score - 0.96),
         "average_weight_bits": 4.31,
         "average_activation_bits": 4.5,
         "model_bytes": 12_345,
@@ -139,8 +137,3 @@ def make_transcribed(**fields: Any) -> Card:
 def make_entry(name: str = "lsq", *, score: float = 0.925, outcomes: bool = True, **fields: Any) -> Entry:
     record = make_record(name, score=score, **fields)
     return entry_of(None, record, make_outcomes(score) if outcomes else None)
-
-
-@pytest.fixture
-def sample() -> Callable[..., Entry]:
-    return make_entry
