@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from suite.cli.output import columns, emit, json_option, note
+from suite.errors import RecordError
 from suite.records import Record, Store
 from suite.records.export import FORMATS, export_text, flat_row
 
@@ -174,7 +175,10 @@ def export(kind: str, out: Path | None, as_json: bool) -> None:
     if out is None:
         emit([flat_row(record) for record in listing.records], text.rstrip("\n"), as_json)
         return
-    out.write_text(text, encoding="utf-8")
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RecordError(f"{out} cannot be written: {error.strerror}") from error
     emit({"file": str(out), "runs": len(listing.records)}, f"wrote {len(listing.records)} runs to {out}", as_json)
 
 

@@ -33,8 +33,8 @@ WARM_UP_STEPS = 2
 LEAST_STEPS = 3
 DEFAULT_BUDGET_SECONDS = 2.0
 CACHE_FOLDER = ".epoch-seconds"
-CACHE_AGE_SECONDS = 86_400.0
-"""A machine changes (load, frequency, updates): what was measured yesterday is measured again."""
+CACHE_AGE_SECONDS = 600.0
+"""The load of a machine changes, and a stale figure would blame a method for it: nothing is remembered for long."""
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -139,7 +139,7 @@ def epoch_time(
     names: tuple[str, ...],
     cache: Path | None,
 ) -> EpochTime:
-    """`measure_epoch`, remembered for a day in the folder `cache` (a store's root) under `names` (weights, data).
+    """`measure_epoch`, remembered for ten minutes in the folder `cache` (a store's root) under `names` (weights, data).
 
     The key also covers the machine, threads and torch version. A cache that cannot be read or written costs two
     seconds, never a run.

@@ -106,8 +106,13 @@ class Store:
 
     def run_ids(self) -> Iterator[str]:
         """The ids of all folders that bear a run's name, sorted."""
-        if self.root.is_dir():
-            yield from sorted(entry.name for entry in self.root.iterdir() if is_run_id(entry.name) and entry.is_dir())
+        try:
+            entries = sorted(self.root.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise RecordError(f"{self.root} cannot be read: {error.strerror}") from error
+        yield from (entry.name for entry in entries if is_run_id(entry.name) and entry.is_dir())
 
     def list(self) -> Listing:
         """Every run. A damaged one is reported beside the others and stops nothing."""
@@ -146,14 +151,18 @@ class Store:
         if folder.exists() and not replace:
             return folder
         contents[MANIFEST] = _manifest(contents)
-        self.root.mkdir(parents=True, exist_ok=True)
         temporary = self.root / temporary_name("writing", record.run_id)
         try:
-            temporary.mkdir()
+            temporary.mkdir(parents=True)
             for name, content in contents.items():
                 _write_durably(temporary / name, content)
             _flush_folder(temporary)
             self._give_name(temporary, folder, record.run_id, replace)
+        except OSError as error:
+            raise RecordError(
+                f"the run cannot be written into {self.root}: {error.strerror}",
+                hint="free the disk or choose another folder",
+            ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
@@ -166,10 +175,11 @@ class Store:
                 os.rename(folder, aside)
         try:
             os.rename(temporary, folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                if aside.exists():
-                    os.rename(aside, folder)
+        except BaseException as error:
+            if not folder.exists() and aside.exists():
+                os.rename(aside, folder)
+            another_was_first = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not another_was_first:
                 raise
         _flush_folder(self.root)
         shutil.rmtree(aside, ignore_errors=True)

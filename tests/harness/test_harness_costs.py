@@ -110,7 +110,7 @@ def stopwatch(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return asked
 
 
-def test_an_epoch_is_remembered_by_model_and_data_for_a_day(tmp_path: Path, stopwatch: list[float]) -> None:
+def test_an_epoch_is_remembered_by_model_and_data_for_a_while(tmp_path: Path, stopwatch: list[float]) -> None:
     assert [ask(tmp_path, "w", "d").seconds, ask(tmp_path, "w", "d").seconds] == [1.0, 1.0]
     assert ask(tmp_path, "other", "d").seconds == 2.0
     assert ask(None, "w", "d").seconds == 3.0

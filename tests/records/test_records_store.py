@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_nothing(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RecordError, match="No space left on device"):
         Store(tmp_path).write(record, files)
     assert list(tmp_path.iterdir()) == []
 
@@ -142,10 +142,37 @@ def test_a_failed_replacement_keeps_the_old_run(
         real(source, target)
 
     monkeypatch.setattr(os, "rename", broken)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(RecordError, match="Input/output"):
         store.write(build(score=0.1), files, replace=True)
     assert store.load(folder.name).score == 0.7
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_an_interrupted_replacement_keeps_the_old_run(
+    tmp_path: Path, build: Callable[..., Record], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    folder = store.write(build(), files)
+    real = os.rename
+
+    def interrupted(source: Path, target: Path) -> None:
+        if Path(source).name.startswith(".writing"):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(build(score=0.1), files, replace=True)
+    assert store.load(folder.name).score == 0.7
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_root_that_is_a_file_is_one_clear_error(tmp_path: Path, record: Record, files: Files) -> None:
+    root = tmp_path / "runs"
+    root.write_text("not a folder")
+    with pytest.raises(RecordError, match="cannot be written into"):
+        Store(root).write(record, files)
+    assert Store(root).list().records == ()
 
 
 def test_a_killed_writer_leaves_no_run_and_gc_sweeps(tmp_path: Path, record: Record, files: Files) -> None:

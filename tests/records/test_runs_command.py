@@ -143,6 +143,12 @@ def test_export_is_a_table_that_reads_back(root: Path, tmp_path: Path, capsys: p
     assert json.loads(target.read_text())[1]["setting.weight_bits"] == 4
 
 
+def test_export_into_nowhere_is_one_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = answer(capsys, "export", "--out", str(tmp_path / "no" / "such" / "folder.csv"))
+    assert (code, out) == (2, "")
+    assert "cannot be written: No such file or directory" in err
+
+
 def test_export_of_nothing_is_empty() -> None:
     assert export_text([], "json") == "[]\n"
     assert export_text([], "csv").strip() == ""
