@@ -21,7 +21,9 @@ AXES = (
         default="task-default",
         costs={},
         other_cost=SAME_MODEL,
-        observation=Observation(how="the hash of the weights that were loaded"),
+        observation=Observation(
+            why_not="weights do not tell where they come from; their hash is part of the identity of a run"
+        ),
     ),
     Axis(
         id="baseline_accuracy",
@@ -40,6 +42,8 @@ AXES = (
         domain=Choice(("task-default", "shorter-side", "both-sides")),
         default="task-default",
         costs=dict.fromkeys(("task-default", "shorter-side", "both-sides"), INPUT_SIZE),
-        observation=Observation(how="preprocessing belongs to the identity of the task that was evaluated"),
+        observation=Observation(
+            why_not="images reach the suite prepared; how is part of the task, and its hash part of the identity of a run"
+        ),
     ),
 )

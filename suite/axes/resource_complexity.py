@@ -90,7 +90,7 @@ AXES = (
         default="last",
         costs=_words("last", "best-on-validation", "best-on-training", "best-on-test"),
         observation=Observation(
-            how="test data cannot be reached through the data meter; which state was kept is the method's own word"
+            how="test images that enter the model contradict it; which other state was kept is the method's own word"
         ),
         describable_only=frozenset({"best-on-training", "best-on-test"}),
     ),
