@@ -22,7 +22,7 @@ AXES = (
         costs={},
         other_cost=SAME_MODEL,
         observation=Observation(
-            why_not="weights do not tell where they come from; their hash is part of the identity of a run"
+            why_not="weights do not tell where they come from; their hash is part of a run's identity"
         ),
     ),
     Axis(
@@ -43,7 +43,7 @@ AXES = (
         default="task-default",
         costs=dict.fromkeys(("task-default", "shorter-side", "both-sides"), INPUT_SIZE),
         observation=Observation(
-            why_not="images reach the suite prepared; how is part of the task, and its hash part of the identity of a run"
+            why_not="images arrive prepared; how is part of the task, and its hash part of a run's identity"
         ),
     ),
 )
