@@ -104,7 +104,8 @@ class _Walker:
             return value, None
         first = refers.get(node.args[0]) if node.args and isinstance(node.args[0], fx.Node) else None
         if isinstance(first, tuple) and function_name(node.target) == "getitem":
-            return value, first[node.args[1]]  # picks from what a container returned: no operation
+            picked = node.args[1]  # from what a container returned: no operation of its own
+            return value, first[picked] if isinstance(picked, int) else None
         self._record(container, node, name, module, operands, value, arguments, keywords)
         return value, name
 

@@ -42,11 +42,12 @@ class Block(fx.GraphModule):
             written = fused_graph.python_code("self")
             namespace = dict(written.globals)
             exec(written.src, namespace)  # the same way fx compiles a graph
-            type(self).forward = _either(namespace["forward"], type(self).forward)  # type: ignore[method-assign, assignment]
+            type(self).forward = _either(namespace["forward"], type(self).forward)
         return code
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Block:
-        copied: Block = super().__deepcopy__(memo)  # type: ignore[no-untyped-call]
+        copied = super().__deepcopy__(memo)
+        assert isinstance(copied, Block)
         for name, value in vars(self).items():
             if name not in vars(copied):
                 copied.__dict__[name] = copy.deepcopy(value, memo)
@@ -133,21 +134,27 @@ class QuantizedConv1d(_QuantizedWeight, nn.Conv1d):
     """A convolution that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.weight_quantizer(self.weight), self.bias)
+        weight: Tensor = self.weight_quantizer(self.weight)
+        result: Tensor = self._conv_forward(input, weight, self.bias)
+        return result
 
 
 class QuantizedConv2d(_QuantizedWeight, nn.Conv2d):
     """A convolution that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.weight_quantizer(self.weight), self.bias)
+        weight: Tensor = self.weight_quantizer(self.weight)
+        result: Tensor = self._conv_forward(input, weight, self.bias)
+        return result
 
 
 class QuantizedConv3d(_QuantizedWeight, nn.Conv3d):
     """A convolution that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.weight_quantizer(self.weight), self.bias)
+        weight: Tensor = self.weight_quantizer(self.weight)
+        result: Tensor = self._conv_forward(input, weight, self.bias)
+        return result
 
 
 class QuantizedLinear(_QuantizedWeight, nn.Linear):

@@ -10,7 +10,7 @@ from suite.errors import Unsupported
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Role, Site
 from suite.plan.sharing import Demand, group_demands
 from suite.plan.specs import Bits, activation_spec, general_bits, layer_bits, refuse_describable, weight_spec
-from suite.plan.table import Place, Plan, PlannedQuantizer, PlanRow
+from suite.plan.table import ON_THE_GRID, Place, Plan, PlannedQuantizer, PlanRow
 from suite.quantizers.spec import QuantizerSpec
 
 INTEGER_POOLING = "low-precision-integer"
@@ -83,7 +83,7 @@ class _Planner:
             bits = decisions[site.name]
             if site.role is Role.WEIGHT:
                 grid = self._weight_grid(site, bits)
-            elif site.reads and (site.op, site.operand) in read:
+            elif site.operand is not None and (site.op, site.operand) in read:
                 grid = read[site.op, site.operand]
             else:
                 grid = self._grid_of(site.tensor, produced)
@@ -95,7 +95,7 @@ class _Planner:
                 elif site.op in grid.repeated_after and site.role is Role.POOL_OUTPUT:
                     reason = f"rounded to the grid of {grid.name}"
                 elif grid.name != site.name:
-                    reason = f"on the grid of {grid.name}"
+                    reason = f"{ON_THE_GRID}{grid.name}"
             rows.append(
                 PlanRow(
                     site=site.name,

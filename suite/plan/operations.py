@@ -73,20 +73,22 @@ DROP_PATHS = frozenset({"DropPath", "StochasticDepth"})
 
 _NON_NEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "softmax", "square", "exp", "abs"})
 
-_ACTIVATION_NAMES = frozenset(
-    "relu relu6 hardtanh silu gelu sigmoid hardsigmoid hardswish tanh leaky_relu prelu elu celu selu mish softplus "
-    "softsign logsigmoid clamp clip".split()
-)
-_TRANSPARENT_NAMES = frozenset(
-    "flatten reshape view permute transpose contiguous squeeze unsqueeze expand expand_as getitem chunk split unbind "
-    "pad dropout dropout1d dropout2d dropout3d alpha_dropout max_pool1d max_pool2d max_pool3d adaptive_max_pool1d "
-    "adaptive_max_pool2d amax channel_shuffle pixel_shuffle pixel_unshuffle clone detach to float movedim swapaxes "
-    "narrow select index_select roll flip t unflatten max_pool2d_with_indices tile repeat_interleave "
-    "stochastic_depth drop_path".split()
-)
-_AVERAGE_POOL_NAMES = frozenset(
-    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d mean".split()
-)
+_ACTIVATION_NAMES = frozenset((
+    "relu", "relu6", "hardtanh", "silu", "gelu", "sigmoid", "hardsigmoid", "hardswish", "tanh", "leaky_relu", "prelu",
+    "elu", "celu", "selu", "mish", "softplus", "softsign", "logsigmoid", "clamp", "clip",
+))  # fmt: skip
+_TRANSPARENT_NAMES = frozenset((
+    "flatten", "reshape", "view", "permute", "transpose", "contiguous", "squeeze", "unsqueeze", "expand", "expand_as",
+    "getitem", "chunk", "split", "unbind", "pad", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
+    "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "amax", "channel_shuffle",
+    "pixel_shuffle", "pixel_unshuffle", "clone", "detach", "to", "float", "movedim", "swapaxes", "narrow", "select",
+    "index_select", "roll", "flip", "t", "unflatten", "max_pool2d_with_indices", "tile", "repeat_interleave",
+    "stochastic_depth", "drop_path",
+))  # fmt: skip
+_AVERAGE_POOL_NAMES = frozenset((
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "mean",
+))  # fmt: skip
 _NORMALIZATION_NAMES = frozenset({"layer_norm", "group_norm", "rms_norm", "instance_norm"})
 _ADDS = frozenset({"add", "iadd"})
 _PRODUCTS = frozenset({"mul", "imul", "multiply"})
@@ -119,10 +121,8 @@ def is_primitive(module: nn.Module) -> bool:
 
 def overrides_forward(module: nn.Module) -> bool:
     """Whether a subclass of a torch.nn layer computes something of its own."""
-    for base in type(module).__mro__:
-        if base.__module__.startswith("torch.nn."):
-            return bool(type(module).forward is not base.forward)
-    return True
+    defining = next(base for base in type(module).__mro__ if "forward" in vars(base))
+    return not defining.__module__.startswith("torch.nn.")
 
 
 def kind_of_module(module: nn.Module) -> Kind:

@@ -82,13 +82,13 @@ class _Placer:
             quantize_weight_of(container.module.get_submodule(str(node.target)), planned.name, quantizer)
         elif planned.place is Place.PRODUCED:
             after = self._insert(container, planned.name, quantizer, node, node.next)
-            node.replace_all_uses_with(after, delete_user_cb=lambda user: user is not after)
+            _reroute(node, after)
         else:
             self._place_read(planned, quantizer)
         for pool in planned.repeated_after:
             owner, mean = self._find(pool)
             again = self._insert(owner, f"{pool}:pool-output", SameGrid(quantizer), mean, mean.next)
-            mean.replace_all_uses_with(again, delete_user_cb=lambda user, again=again: user is not again)
+            _reroute(mean, again)
 
     def _insert(
         self, container: Container, site: str, quantizer: nn.Module, source: fx.Node, before: fx.Node
@@ -122,7 +122,7 @@ class _Placer:
 
     def _common(self, paths: Iterable[str]) -> str:
         chains = [self.hierarchy.parents(path) for path in paths]
-        shared = [level[0] for level in zip(*chains, strict=False) if len(set(level)) == 1]
+        shared: list[str] = [level[0] for level in zip(*chains, strict=False) if len(set(level)) == 1]
         return shared[-1]
 
     def _readers(self, container: Container, edges: Mapping[str, _Edges]) -> _Edges:
@@ -202,6 +202,11 @@ def _add_input(container: Container, name: str) -> fx.Node:
 
 def _concerns(path: str, edges: Mapping[str, _Edges]) -> bool:
     return any(name == path or name.startswith(f"{path}.") for name in edges)
+
+
+def _reroute(node: fx.Node, quantized: fx.Node) -> None:
+    """Make everybody read `quantized` instead of a node, except `quantized` itself."""
+    node.replace_all_uses_with(quantized, delete_user_cb=lambda user: user is not quantized)
 
 
 def _replace_operand(node: fx.Node, index: int, replacement: fx.Node) -> None:

@@ -64,8 +64,10 @@ class Lineage:
         return addition.name
 
     def end_of_layer(self, layer: Operation) -> str:
-        """The tensor that leaves a layer after what belongs to it: norm, constants added (a positional embedding),
-        activation function. Only operations that nobody else reads in between belong to it."""
+        """The tensor that leaves a layer after its batch norm, added constants and activation function.
+
+        A positional embedding is such a constant. What belongs to the layer ends where a second reader appears.
+        """
         end = layer
         while len(self.readers[end.name]) == 1:
             following = self.readers[end.name][0]

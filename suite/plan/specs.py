@@ -9,8 +9,8 @@ from suite.axes import AXES, Section, Setting
 from suite.errors import Unsupported
 from suite.quantizers.spec import (
     BIT_WIDTHS,
-    Granularity,
     GradientMask,
+    Granularity,
     QuantizerSpec,
     RangeRule,
     StepGradientScale,

@@ -17,6 +17,7 @@ from suite.quantizers.spec import Granularity, QuantizerSpec
 from suite.registry import suggestion
 
 SCHEMA = 1
+ON_THE_GRID = "on the grid of "  # how the reason of a row begins whose tensor another site's quantizer made
 
 
 class Place(StrEnum):
@@ -166,7 +167,10 @@ class Plan:
             self.quantizer(name)
         return replace(
             self,
-            rows=tuple(replace(row, spec=specs[row.quantizer]) if row.quantizer in specs else row for row in self.rows),
+            rows=tuple(
+                row if row.quantizer is None else replace(row, spec=specs.get(row.quantizer, row.spec))
+                for row in self.rows
+            ),
             quantizers=tuple(replace(one, spec=specs.get(one.name, one.spec)) for one in self.quantizers),
         )
 
@@ -243,7 +247,11 @@ def _said(row: PlanRow | None) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    if len(text) <= width:
+        return text
+    if text.startswith(ON_THE_GRID):  # the end of a path says more than its beginning
+        return f"grid of {_cut_front(text.removeprefix(ON_THE_GRID), width - 8)}"
+    return f"{text[: width - 1]}…"
 
 
 def _cut_front(text: str, width: int) -> str:
