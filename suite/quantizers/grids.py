@@ -12,6 +12,9 @@ from suite.quantizers.spec import QuantizerSpec
 # Steps are kept above float32's machine epsilon, as the public learned-step code does: a constant zero then
 # quantizes to zero instead of dividing by zero.
 SMALLEST_STEP = float(torch.finfo(torch.float32).eps)
+# With s = 2 m / (2^bits - 1), m / s is a rounding tie, and whether the extra level exists would depend on the last bit
+# of the division (as it does in public code). A step smaller by two units in the last place always yields it.
+EXTRA_LEVEL_SHRINK = 1.0 - 2 * SMALLEST_STEP
 
 
 class Parameters(NamedTuple):
@@ -33,7 +36,10 @@ def parameters_from_range(low: Tensor, high: Tensor, spec: QuantizerSpec) -> Par
     if not spec.symmetric:
         return asymmetric_parameters(low, high, spec.qmin, spec.qmax)
     magnitude = torch.maximum(low.abs(), high.abs()) if spec.signed else high.clamp(min=0.0)
-    return Parameters((magnitude / spec.step_divisor()).clamp(min=SMALLEST_STEP), None)
+    scale = magnitude / spec.step_divisor()
+    if spec.clips_between_codes:
+        scale = scale * EXTRA_LEVEL_SHRINK
+    return Parameters(scale.clamp(min=SMALLEST_STEP), None)
 
 
 def parameters_from_step(step: Tensor, low: Tensor, high: Tensor, spec: QuantizerSpec) -> Parameters:

@@ -119,6 +119,11 @@ class QuantizerSpec:
         return self.extra_level and self.signed and self.symmetric and not self.binary
 
     @property
+    def clips_between_codes(self) -> bool:
+        """Whether the largest magnitude lies half a step inside the extra level instead of on it."""
+        return self.has_extra_level and self.step_rule is StepRule.TWO_MAX_OVER_LEVELS
+
+    @property
     def qmin(self) -> int:
         """The smallest code."""
         if not self.signed:
@@ -153,11 +158,7 @@ class QuantizerSpec:
         Code that clips to +-m and rounds x / s with s = 2 m / (2^bits - 1) clips at 2^(bits-1) - 1/2, and that tie
         rounds away to the even code 2^(bits-1): this is how the extra level comes about.
         """
-        if (
-            self.has_extra_level
-            and self.step_rule is StepRule.TWO_MAX_OVER_LEVELS
-            and self.mask is GradientMask.CLIP_THEN_ROUND
-        ):
+        if self.clips_between_codes and self.mask is GradientMask.CLIP_THEN_ROUND:
             return -(self.qmax - 0.5), self.qmax - 0.5
         return float(self.qmin), float(self.qmax)
 
