@@ -13,7 +13,8 @@ from suite.errors import SuiteError
 
 if TYPE_CHECKING:
     from suite.reports import Entry
-    from suite.reports.comparison_page import ComparisonPage, ResultTable
+    from suite.reports.comparison_page import ComparisonPage
+    from suite.reports.result_tables import ResultTable
 
 MOST_ENTRIES = 40
 PAGE, TWIN = "comparison.html", "comparison.md"

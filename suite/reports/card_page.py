@@ -259,7 +259,8 @@ def _float_size(entry: Entry) -> str:
     size = float_weight_bytes(entry)
     if size is None or not entry.measured.model_bytes:
         return ""
-    return f"its weights alone take {numbers.byte_size(size)} as 32-bit floats"
+    times = numbers.number(round(size / entry.measured.model_bytes, 1), 1)
+    return f"its weights alone take {numbers.byte_size(size)} in float, {times} times as much"
 
 
 def _epochs(costs: Mapping[str, Any]) -> str:
