@@ -36,5 +36,3 @@ def test_a_thousand_cards_are_validated(benchmark: pytest.FixtureRequest, tmp_pa
 
     benchmark.pedantic(lambda: [load_card(path) for path in paths], rounds=3)
     assert benchmark.stats.stats.median <= THOUSAND_CARDS_SECONDS
-
-

@@ -14,7 +14,6 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Generic, TypeVar
@@ -80,6 +79,8 @@ class Registry(Generic[T]):
     def _discover(self) -> None:
         if not self._discovered:
             self._discovered = True
+            from importlib import metadata  # a fifth of a cold start; most commands ask no registry
+
             for point in metadata.entry_points(group=self.group):
                 origin = point.dist.name if point.dist else "an entry point"
                 self.register(point.name, point.value, origin)

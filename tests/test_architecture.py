@@ -83,9 +83,9 @@ def test_imports_go_down(path: Path) -> None:
     room = room_of(path)
     if room in ("cli", "__main__", "__init__"):
         return  # the command line stands above both wings
-    rooms = {
-        name.split(".")[1] for name in imports_of(path, top_level_only=False) if name.startswith("suite.")
-    } & {room_of(other) for other in FILES}
+    rooms = {name.split(".")[1] for name in imports_of(path, top_level_only=False) if name.startswith("suite.")} & {
+        room_of(other) for other in FILES
+    }
     upward = rooms - ALLOWED.get(room, set()) - {room, "errors", "registry", "__init__"}
     assert not upward, f"{room} must not import {sorted(upward)}"
 

@@ -67,7 +67,7 @@ def show_method(id: str, as_json: bool) -> None:
     method = METHODS.get(id)
     fields = method.Options.fields()
     paper = method.paper
-    data = {
+    data: dict[str, Any] = {
         "id": method.id,
         "title": method.title,
         "summary": METHODS.entry(id).summary(),

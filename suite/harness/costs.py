@@ -47,6 +47,8 @@ class EpochTime:
     seconds_per_step: float
     steps_timed: int
     batch_size: int
+    processor_seconds: float
+    """The same in processor time, summed over the process's threads; what an accelerator does is not in it."""
 
 
 @dataclass
@@ -55,6 +57,17 @@ class Spent:
 
     seconds: float = 0.0
     peak_bytes: int = 0
+    processor_seconds: float = 0.0
+
+    def epochs(self, epoch: EpochTime, device: torch.device) -> float:
+        """The time spent in training epochs of the float model.
+
+        On the processor both are taken as processor time, which other programs on the machine hardly change; where an
+        accelerator does the work, as wall time.
+        """
+        if device.type == "cpu":
+            return self.processor_seconds / epoch.processor_seconds
+        return self.seconds / epoch.seconds
 
 
 @contextmanager
@@ -70,13 +83,14 @@ def spending() -> Iterator[Spent]:
     accelerated = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     if accelerated:
         torch.cuda.reset_peak_memory_stats()
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     try:
         yield spent
     finally:
         if accelerated:
             torch.cuda.synchronize()
         spent.seconds = time.perf_counter() - started
+        spent.processor_seconds = time.process_time() - worked
         spent.peak_bytes = _peak_bytes() + (torch.cuda.max_memory_allocated() if accelerated else 0)
 
 
@@ -112,9 +126,10 @@ def measure_epoch(
         # No step is taken with a rate of zero: the arithmetic is the same, and no weight can run away.
         optimizer = torch.optim.SGD(trained.parameters(), lr=0.0, momentum=0.9)
         times: list[float] = []
+        work: list[float] = []
         started = time.perf_counter()
         for step in range(10_000):
-            before = time.perf_counter()
+            before, worked = time.perf_counter(), time.process_time()
             optimizer.zero_grad(set_to_none=True)
             nn.functional.cross_entropy(trained(batch), answers).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -123,10 +138,11 @@ def measure_epoch(
             now = time.perf_counter()
             if step >= WARM_UP_STEPS:
                 times.append(now - before)
+                work.append(time.process_time() - worked)
             if len(times) >= LEAST_STEPS and now - started > budget_seconds / 2:
                 break
-    seconds = statistics.median(times)
-    return EpochTime(seconds * train_size / batch_size, seconds, len(times), batch_size)
+    seconds, steps = statistics.median(times), train_size / batch_size
+    return EpochTime(seconds * steps, seconds, len(times), batch_size, statistics.fmean(work) * steps)
 
 
 def epoch_time(

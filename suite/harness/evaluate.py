@@ -8,6 +8,7 @@ here, after it has finished.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 import traceback
@@ -21,11 +22,11 @@ from torch import Tensor, nn
 
 from suite.audit import AuditReport, audit
 from suite.errors import SuiteError
-from suite.harness.costs import Spent, epoch_time, spending
+from suite.harness.costs import EpochTime, Spent, epoch_time, spending
 from suite.harness.environment import capture_environment
 from suite.harness.files import run_files
 from suite.harness.identity import identify
-from suite.harness.meter import DataMeter
+from suite.harness.meter import DataMeter, MeterReport
 from suite.harness.progress import Mode, Reporter
 from suite.harness.request import Request
 from suite.harness.streams import Streams, deterministic
@@ -105,7 +106,7 @@ class _Run:
         self.setting = request.setting
         self.device = torch.device(request.device)
         self.started = time.time()
-        self.reference = baseline.load(task.classes).to(self.device).eval()
+        self.reference = baseline.load_for(task).to(self.device).eval()
         self.test = task.split(Split.TEST)
         example = self.test.images[:2].to(self.device)
         self.prepared = prepare(self.reference, self.setting)
@@ -120,15 +121,16 @@ class _Run:
             reference=self.reference,
             device=self.device,
         )
+        self.refused: list[str] = []
         self.watch = InputWatch(task.input_shape, task.fingerprints(Split.TEST))
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
         self.reporter.say(f"run {self.identity.run_id}: {len(self.test)} test examples")
         float_correct = self.answers(self.reference, "float model on the test examples")
-        epoch = self._epoch_seconds()
+        epoch = self._epoch()
         measured, spent = self._quantize()
         if measured.status is Status.COMPLETED:
-            self._observe(measured, float_correct, spent.seconds / epoch)
+            self._observe(measured, float_correct, spent.epochs(epoch, self.device))
         record = self._record(measured, float_correct, spent, epoch)
         model = self.model if save_model and measured.status is Status.COMPLETED else None
         return record, run_files(self.request, record, float_correct, measured.correct, model)
@@ -149,10 +151,11 @@ class _Run:
         return torch.cat(found)
 
     def _test_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in zip(self.test.images.split(size), self.test.labels.split(size), strict=True):
-            yield images.to(self.device), labels
+        for start in range(0, len(self.test), size):
+            part = slice(start, start + size)
+            yield self.test.images[part].to(self.device), self.test.labels[part]
 
-    def _epoch_seconds(self) -> float:
+    def _epoch(self) -> EpochTime:
         train = self.task.split(Split.TRAIN)
         return epoch_time(
             self.reference,
@@ -162,13 +165,16 @@ class _Run:
             train_size=self.task.train_size,
             names=(self.baseline.weights_hash, self.task.identity),
             cache=self.store.root,
-        ).seconds
+        )
 
     def _quantize(self) -> tuple[_Measured, Spent]:
         """Let the method work, watched and under seal."""
+        reference = copy.deepcopy(self.reference)
+        for given in (self.model, reference):
+            self.watch.attach(given)
         bench = Bench(
             self.model,
-            copy.deepcopy(self.reference),
+            reference,
             self.plan,
             self.setting,
             self.meter.door,
@@ -176,8 +182,7 @@ class _Run:
             self.streams,
             self.reporter,
         )
-        self.watch.attach(self.model)
-        with spending() as spent, sealed():
+        with spending() as spent, sealed() as seal:
             try:
                 measured = _Measured(Status.COMPLETED, claims=self.request.method.quantize(bench))
             except Diverged as stopped:
@@ -188,6 +193,7 @@ class _Run:
                 self.reporter.say(traceback.format_exc())
                 measured = _Measured(Status.FAILED, f"{type(bug).__name__}: {_line(bug)}")
         self.watch.detach()
+        self.refused = seal.attempts
         return measured, spent
 
     def _observe(self, measured: _Measured, float_correct: Tensor, epoch_fraction: float) -> None:
@@ -204,18 +210,23 @@ class _Run:
             plan=self.plan,
             setting=self.setting,
             batches=batches,
-            meter=self.meter.report(),
+            meter=self._metered(),
             watch=self.watch.report(),
             claims=measured.claims,
             float_score=_mean(float_correct),
             epoch_fraction=epoch_fraction,
         )
 
+    def _metered(self) -> MeterReport:
+        """The meter's report, with every knock at the closed test split, swallowed by the method or not."""
+        report = self.meter.report()
+        return dataclasses.replace(report, refused=(*report.refused, *("checkpoint" for _ in self.refused)))
+
     def _audit_starts(self) -> range:
         step = max(1, len(self.test) // AUDIT_BATCHES)
         return range(0, min(len(self.test), AUDIT_BATCHES * step), step)
 
-    def _record(self, measured: _Measured, float_correct: Tensor, spent: Spent, epoch: float) -> Record:
+    def _record(self, measured: _Measured, float_correct: Tensor, spent: Spent, epoch: EpochTime) -> Record:
         meter = self.meter.report()
         results: dict[str, Any] = {}
         if measured.correct is not None:
@@ -251,8 +262,8 @@ class _Run:
             identity=self.identity.to_dict(),
             costs={
                 "seconds": spent.seconds,
-                "epoch_seconds": epoch,
-                "epoch_fraction": spent.seconds / epoch,
+                "epoch_seconds": epoch.seconds,
+                "epoch_fraction": spent.epochs(epoch, self.device),
                 "peak_bytes": spent.peak_bytes,
                 "examples": meter.distinct_examples,
                 "examples_presented": meter.examples_presented,

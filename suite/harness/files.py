@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -40,7 +40,7 @@ def completed_card(request: Request, record: Record) -> str:
     card = request.card
     as_written = card.text and declares_the_same(parse_card(card.text), card)
     text = card.text if as_written else card_to_yaml(dataclasses.replace(card, results=None, audit=None))
-    return complete_card(text, _results(record), record.to_dict()["audit"])
+    return complete_card(text, _results(record), cast("dict[str, Any] | None", record.to_dict()["audit"]))
 
 
 def declares_the_same(left: Any, right: Any) -> bool:
