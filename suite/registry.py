@@ -63,7 +63,8 @@ class Registry(Generic[T]):
         known = self._entries.get(id)
         if known is not None and known.target != target:
             raise RegistryCollision(
-                f"{self.kind} '{id}' is registered twice: by {known.origin} ({known.target}) and by {origin} ({target})",
+                f"{self.kind} '{id}' is registered twice: by {known.origin} ({known.target}) "
+                f"and by {origin} ({target})",
                 hint="rename one of them",
             )
         self._entries[id] = Entry(id, target, origin)
@@ -112,6 +113,7 @@ def unknown(kind: str, name: str, known: list[str]) -> UnknownName:
 
 
 def suggestion(name: str, known: list[str]) -> str:
+    """A hint: the nearest known name, or the known ones where none is near."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"

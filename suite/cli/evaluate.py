@@ -152,7 +152,8 @@ def as_text(evaluation: Evaluation) -> str:
         )
     if record.average_weight_bits is not None and record.average_activation_bits is not None:
         lines.append(
-            f"  bits       weights {record.average_weight_bits:.2f}, activations {record.average_activation_bits:.2f} on average"
+            f"  bits       weights {record.average_weight_bits:.2f}, "
+            f"activations {record.average_activation_bits:.2f} on average"
         )
     if record.model_bytes is not None:
         lines.append(f"  size       {record.model_bytes:,} bytes")

@@ -86,6 +86,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except click.exceptions.Exit as done:
         return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.UsageError as error:
         where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         _complain(" ".join(error.format_message().split()) + where)

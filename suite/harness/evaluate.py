@@ -1,8 +1,8 @@
 """Laboratory, harness: one controlled run, from a request to a record on disk.
 
-The order is the suite's one line: the card *declares*, the meter, the vault and the plan *enforce*, the audit *observes*, and the
-record keeps all three. Everything a method may touch is made here and handed to it; everything that is measured is measured
-here, after it has finished.
+The order is the suite's one line: the card *declares*, the meter, the vault and the plan *enforce*, the audit
+*observes*, and the record keeps all three. Everything a method may touch is made here and handed to it; everything that
+is measured is measured here, after it has finished.
 """
 
 from __future__ import annotations
