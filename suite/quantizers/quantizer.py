@@ -82,7 +82,9 @@ class Quantizer(nn.Module):
             return
         parts = to_rows(x.detach().float() if x.dtype not in (torch.float32, torch.float64) else x.detach(), self.spec)
         if not self.statistics:
-            self.statistics = tuple(Statistics(self.start_rule, keep_all=self.is_weight) for _ in parts)
+            self.statistics = tuple(
+                Statistics(self.start_rule, keep_all=self.is_weight, binary=self.spec.binary) for _ in parts
+            )
         self.shape = x.shape
         for statistics, rows in zip(self.statistics, parts, strict=True):
             statistics.update(rows)
@@ -154,9 +156,11 @@ class Quantizer(nn.Module):
     def _dynamic_parameters(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         found = []
         for rows in to_rows(x.detach(), self.spec):
-            statistics = Statistics(self.start_rule, keep_all=True)
+            statistics = Statistics(self.start_rule, keep_all=True, binary=self.spec.binary)
             statistics.update(rows)
-            found.append(parameters_by_rule(statistics.rule, statistics.summary(), self.spec))
+            # NaN passes on to the output: a network that diverges in training must look diverged, not misused.
+            seen = statistics.summary(check_finite=False)
+            found.append(parameters_by_rule(statistics.rule, seen, self.spec))
         scale, zero_point = self._shaped(found, x.shape)
         return scale, zero_point
 

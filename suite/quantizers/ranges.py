@@ -22,7 +22,10 @@ ROWS_AT_ONCE = 1 << 15
 
 @dataclass(frozen=True)
 class Summary:
-    """What was seen of the rows of a tensor: [R] each, and a sample [R, n] (all values, for weights)."""
+    """What was seen of the rows of a tensor: [R] each, and a sample [R, n] (all values, for weights).
+
+    Mean magnitude and sample are there only where the rule uses them; the mean magnitude is zero otherwise.
+    """
 
     low: Tensor
     high: Tensor

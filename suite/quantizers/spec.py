@@ -90,7 +90,7 @@ class QuantizerSpec:
             except ValueError:
                 allowed = ", ".join(kind)
                 raise SuiteError(f"a quantizer cannot have {name} {value!r}", hint=f"use one of {allowed}") from None
-        if self.bits not in BIT_WIDTHS:
+        if type(self.bits) is not int or self.bits not in BIT_WIDTHS:  # True == 1 and 4.0 == 4
             raise SuiteError(f"a quantizer cannot have {self.bits!r} bits", hint="use 1 to 8 or 16")
         if (self.granularity is Granularity.PER_GROUP) != (self.group_size is not None):
             raise SuiteError("a group size belongs to per-group granularity, and only to it")

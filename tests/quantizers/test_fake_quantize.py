@@ -149,6 +149,14 @@ def test_result_has_the_type_of_the_input(dtype: torch.dtype) -> None:
     assert x.grad.dtype == dtype
 
 
+def test_backward_keeps_only_the_input_and_the_step() -> None:
+    x, step = torch.randn(64, 64, requires_grad=True), torch.tensor(0.2, requires_grad=True)
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        fake_quantize(x, step, None, -7, 7, mask=CR)
+    assert {tensor.data_ptr() for tensor in kept} == {x.data_ptr(), step.data_ptr()}
+
+
 def test_compiled_equals_eager() -> None:
     def run(x: torch.Tensor, s: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         first = fake_quantize(x.relu(), s, None, 0, 15, mask=CR, step_gradient=0.1)

@@ -202,6 +202,13 @@ def test_dynamic_parameters_follow_every_input(symmetric: bool) -> None:
         quantizer.learn_step()
 
 
+@pytest.mark.parametrize("rule", [RangeRule.MIN_MAX, RangeRule.PERCENTILE, RangeRule.MSE, RangeRule.ITERATIVE_MSE])
+def test_dynamic_quantizers_let_divergence_show(rule: RangeRule) -> None:
+    x = torch.randn(32)
+    x[5] = float("nan")
+    assert bool(made(dynamic=True, range_rule=rule)(x).isnan().any())
+
+
 def test_tokens_have_their_own_parameters() -> None:
     x = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(4)) * torch.logspace(-2, 2, 5)[:, None]
     quantizer = made(dynamic=True, granularity=Granularity.PER_TOKEN, channel_axis=-1)

@@ -49,6 +49,8 @@ def test_extra_level_clips_half_a_step_inside_the_last_code() -> None:
     [
         ({"bits": 0}, "0 bits"),
         ({"bits": 9}, "9 bits"),
+        ({"bits": True}, "True bits"),
+        ({"bits": 4.0}, "4.0 bits"),
         ({"bits": 32}, "32 bits"),
         ({"granularity": "per-group"}, "group size"),
         ({"group_size": 32}, "group size"),
