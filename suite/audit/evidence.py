@@ -145,6 +145,8 @@ class Evidence:
         if site.role is Role.WEIGHT:
             if site.tensor not in seen.weights:
                 return "the weight never reached a product", ()
+            if site.tensor in seen.unsteady_weights:
+                return "the weight changes from batch to batch, so there are no codes to store", ()
             return None, (seen.weights[site.tensor],)
         edges = tuple(self._edges(row, site))
         gone = [seen.missing[op] for op, _ in edges if op in seen.missing]

@@ -15,8 +15,8 @@ from suite.quantizers.spec import Granularity, QuantizerSpec
 
 SAME_STEP = 2e-4
 """Relative difference up to which two recovered steps are one."""
-SMALL_RATIOS = np.unique([p / q for p in range(1, 9) for q in range(1, 9)])
-"""Steps of one grid, recovered from few codes, may differ by a small integer ratio."""
+MOST_MULTIPLES = 12
+"""Steps seen through few codes are multiples of the true one; beyond this, nothing is concluded from their ratio."""
 
 
 class State(StrEnum):
@@ -96,7 +96,7 @@ def _fit_tensor(views: Sequence[View], spec: QuantizerSpec, *, is_weight: bool) 
     moved: bool | None = None
     union: Grid | None = views[0].grid
     if len(views) > 1:
-        union = _union(views)
+        union = _union(views, spec)
         if union is None and not spec.dynamic:
             steps_seen = ", ".join(sorted({f"{one.grid.spacing:.5g}" for one in views if one.grid is not None}))
             return _of_grids(views, State.MOVING, f"steps {steps_seen} in different batches share no grid", moved=True)
@@ -106,10 +106,11 @@ def _fit_tensor(views: Sequence[View], spec: QuantizerSpec, *, is_weight: bool) 
     return _of_grids(views, State.ON_GRID, "", moved=moved)
 
 
-def _union(views: Sequence[View]) -> Grid | None:
-    """One grid for all batches together, no finer than the finest that was looked for in each."""
+def _union(views: Sequence[View], spec: QuantizerSpec) -> Grid | None:
+    """One grid for all batches together, with no more positions than declared, or than one batch needs by itself."""
     levels = distinct_values(np.concatenate([one.levels for one in views if one.levels is not None]))
-    searched = max(one.searched for one in views)
+    needed = max(one.grid.positions for one in views if one.grid is not None)
+    searched = max(needed, 2**spec.bits + 1)
     found = fit(levels, searched) if levels.size <= searched else None
     return found if found is not None and found.offset == 0.0 else None
 
@@ -196,7 +197,7 @@ def _fit_rows(views: Sequence[View], spec: QuantizerSpec, sharing: Sharing, *, i
     seen = chance < SURPRISING
     steps = spacing[seen]
     span = f"{steps.min():.5g} to {steps.max():.5g}" if steps.size else "unknown"
-    moved = _moved(views, sharing) if not is_weight else None
+    moved = _moved(views, sharing, spec) if not is_weight else None
     state = State.ON_GRID if seen.any() else State.SILENT
     text = f"{sets} {sharing.value}s, at most {positions} positions each, steps {span}"
     if moved and not spec.dynamic:
@@ -223,8 +224,8 @@ def _shared(views: Sequence[View], sharing: Sharing, spec: QuantizerSpec) -> boo
     return all(answers) if answers else None
 
 
-def _moved(views: Sequence[View], sharing: Sharing) -> bool | None:
-    """Whether steps of one channel differ between batches by more than a small integer ratio."""
+def _moved(views: Sequence[View], sharing: Sharing, spec: QuantizerSpec) -> bool | None:
+    """Whether steps of one channel differ between batches, and no grid of the declared size has both as multiples."""
     if sharing is Sharing.TOKEN or len(views) < 2:
         return None
     first, differing, compared = views[0].rows[sharing], 0, 0
@@ -232,9 +233,15 @@ def _moved(views: Sequence[View], sharing: Sharing) -> bool | None:
         if len(other.fits) != len(first.fits):
             continue
         both = (first.chance < SURPRISING) & (other.chance < SURPRISING)
-        ratio = other.spacing[both] / first.spacing[both]
-        near = np.abs(ratio[:, None] / SMALL_RATIOS[None] - 1).min(axis=1, initial=np.inf) < SAME_STEP
-        differing, compared = differing + int((~near).sum()), compared + int(near.size)
+        # A step seen is m times the true one, where m codes times those seen still fit; so their ratio is m / n.
+        spare = [(2**spec.bits + 1) // rows.positions[both] for rows in (first, other)]
+        ratio = first.spacing[both] / other.spacing[both]
+        near = np.zeros(ratio.shape, dtype=np.bool_)
+        for n in range(1, MOST_MULTIPLES + 1):
+            m = np.maximum(np.rint(ratio * n), 1.0)
+            near |= (np.abs(m / (ratio * n) - 1) < SAME_STEP) & (m <= spare[0]) & (n <= spare[1])
+        certain = (spare[0] <= MOST_MULTIPLES) & (spare[1] <= MOST_MULTIPLES)
+        differing, compared = differing + int((certain & ~near).sum()), compared + int((certain | near).sum())
     if compared == 0:
         return None
     return differing > compared / 4

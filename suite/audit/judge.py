@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from suite.audit import judge_bits, judge_grids, judge_operations, judge_resources
@@ -47,7 +48,7 @@ def audit(
     `anatomy` and `plan` are those made from the float model before the method began. `batches` are images of the test
     split, or any others as the model would meet them.
     """
-    seen = observe(model, anatomy, plan, _batches(batches))
+    seen = observe(model, anatomy, plan, _batches(batches), torch.cat(list(batches)))
     evidence = Evidence(setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction)
     evidence.figures = count_figures(evidence, model)
     return judge(evidence)

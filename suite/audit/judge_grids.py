@@ -116,7 +116,7 @@ def activation_parameters(evidence: Evidence, axis: str) -> Finding:
         return verified("static", f"at {len(told)} sites one grid holds batches of different contrast")
     if moving:
         return verified("dynamic", f"steps follow the batch at {len(moving)} sites, for example {moving[0].name}")
-    if len(told) >= 2:
+    if len({one.row.quantizer for one in told}) >= 2:
         return contradicted(
             "static",
             f"at all {len(told)} sites one grid holds batches of different contrast, for example {told[0].name}",

@@ -68,12 +68,12 @@ def _float(evidence: Evidence, sites: Sequence[SiteEvidence]) -> Finding:
 
 
 def _on_no_grid(evidence: Evidence, one: SiteEvidence, view: View) -> bool:
-    if evidence.anatomy.root(one.site.tensor) == NETWORK and one.site.role is not Role.WEIGHT:
-        # An image has 256 grey levels by nature. It is unquantized if it is still the image.
-        return any((view.lowest, view.highest, view.distinct) == _mark(raw) for raw in evidence.observations.inputs)
     if one.is_weight:
         rows = view.rows[Sharing.CHANNEL]
         return view.distinct > 8 and view.grid is None and not bool(rows.fits.all())
+    if evidence.anatomy.root(one.site.tensor) == NETWORK:
+        # An image has 256 grey levels by nature. It is unquantized if it is still the image.
+        return any((view.lowest, view.highest, view.distinct) == _mark(raw) for raw in evidence.observations.inputs)
     return view.nonzero > 16 and view.grid is None
 
 

@@ -14,12 +14,16 @@ from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site
 from suite.plan.table import Plan
 from suite.quantizers.spec import Granularity, QuantizerSpec
 
-CONTRAST = 0.25
-"""The second batch is the third at a quarter of its contrast: a static scale stays, a dynamic one follows."""
+CONTRAST = 0.2764
+"""The second batch is the third with less contrast: a static scale stays, a dynamic one follows. No ratio of small
+integers, which could be the ratio of two coarse views of one grid."""
 FLOAT_POSITIONS = 2**8
 """Grids looked for where none is planned."""
 FUSED_TOLERANCE = 2e-2
 """Where attention was taken apart, rounding differs, and a rounding that tips over moves a whole step."""
+
+CROWD_TOLERANCE = 0.02
+"""Relative change of most outputs that is no rounding any more."""
 
 Edge = tuple[str, int]
 """(operation, operand index): one place where a tensor is read."""
@@ -54,18 +58,21 @@ class _Notes:
 
 
 def contrasting(first: Tensor, others: Tensor) -> list[Tensor]:
-    """Three batches for an audit: some images; others at a quarter of their contrast; the same others unchanged."""
+    """Three batches for an audit: some images; others with less contrast; the same others unchanged."""
     if len(others) == 0:
         others = first.flip(0)
     return [first, others * CONTRAST, others]
 
 
 @torch.no_grad()
-def observe(model: nn.Module, anatomy: Anatomy, plan: Plan, batches: Sequence[Tensor]) -> Observations:
+def observe(
+    model: nn.Module, anatomy: Anatomy, plan: Plan, batches: Sequence[Tensor], crowd: Tensor | None = None
+) -> Observations:
     """Run `model` on the batches in evaluation mode, and look at every tensor that a site of the plan concerns.
 
     The plan only says how fine a grid to look for and where; what is found does not depend on it. Every batch also
-    runs unobserved, before and after: a model that knows when it is watched gives itself away.
+    runs unobserved, before and after: a model that knows when it is watched gives itself away. So does one that
+    treats the few images of an audit unlike the `crowd` of an evaluation, where its scales are static.
     """
     looks = _looks(anatomy, plan)
     notes = _Notes()
@@ -96,6 +103,8 @@ def observe(model: nn.Module, anatomy: Anatomy, plan: Plan, batches: Sequence[Te
             watched = model(batch)
         after = model(batch)
         unfaithful = unfaithful or _difference(before, watched, after, FUSED_TOLERANCE if fused else 0.0)
+    if crowd is not None and not any(row.spec is not None and row.spec.dynamic for row in plan.rows):
+        unfaithful = unfaithful or _changes_in_crowd(model, crowd, len(batches[0]))
     for module, training in modes.items():
         module.training = training
     findings = capture.close()
@@ -121,6 +130,18 @@ def _difference(before: Tensor, watched: Tensor, after: Tensor, tolerance: float
         if largest > tolerance * float(before.abs().max()):
             return f"the model's output changes by up to {largest:.3g} when it is {when}"
     return None
+
+
+def _changes_in_crowd(model: nn.Module, crowd: Tensor, few: int) -> str | None:
+    """Whether most images get other answers among many. Single ones may: a rounding tips over now and then."""
+    alone, among = model(crowd[:few]), model(crowd)[:few]
+    change = (alone - among).square().flatten(1).sum(1).sqrt() / alone.square().flatten(1).sum(1).sqrt().clamp(
+        min=1e-12
+    )
+    middle = float(change.median())
+    if middle <= CROWD_TOLERANCE:
+        return None
+    return f"outputs change by {middle:.1%} when an image is one of {len(crowd)} instead of {few}"
 
 
 def readers(anatomy: Anatomy, tensor: str) -> Iterator[Edge]:
