@@ -100,7 +100,14 @@ class _Walker:
         value = _execute(node, module, arguments, keywords) if self.run else None
         if name is None:  # a quantizer that was placed before: the tensor it reads, on a grid
             return value, operands[0].tensor if operands else None
-        if not operands or (self.run and not _is_activation(value)):
+        if not operands:
+            return value, None
+        if module is not None and is_opaque_layer(module):
+            raise Unsupported(
+                f"{name} is a {type(module).__name__}, which hides weights or products from the plan",
+                hint="write it with convolutions, linear layers, norms and matrix products",
+            )
+        if self.run and not _is_activation(value):
             return value, None
         first = refers.get(node.args[0]) if node.args and isinstance(node.args[0], fx.Node) else None
         if isinstance(first, tuple) and function_name(node.target) == "getitem":
@@ -123,11 +130,6 @@ class _Walker:
         distinct = len({operand.tensor for operand in operands})
         if module is not None:
             path = join(container.path, str(node.target))
-            if is_opaque_layer(module):
-                raise Unsupported(
-                    f"{path} is a {type(module).__name__}, whose weights and products are hidden from the plan",
-                    hint="write it with convolutions, linear layers and matrix products",
-                )
             kind, function = kind_of_module(module), type(module).__name__
             if kind is Kind.WEIGHTED and overrides_forward(module) and not hasattr(module, "weight_quantizer"):
                 raise Unsupported(
@@ -159,7 +161,7 @@ class _Walker:
             several=several,
         )
         if self.run:
-            tensor = value[0] if several else value
+            tensor = next(item for item in value if isinstance(item, torch.Tensor)) if several else value
             self.flow.shapes[name] = tuple(tensor.shape[1:])
         settings = (None, getattr(module, "min_val", None)) if module is not None else arguments
         if gives_non_negative(function.lower(), settings, {} if module is not None else keywords) or (
@@ -213,8 +215,8 @@ def _execute(node: fx.Node, module: nn.Module | None, arguments: Any, keywords: 
 
 
 def _is_activation(value: Any) -> bool:
-    if isinstance(value, tuple | list) and value:
-        return all(_is_activation(item) for item in value)
+    if isinstance(value, tuple | list):
+        return any(_is_activation(item) for item in value)
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 

@@ -182,9 +182,15 @@ def hides_weights(name: str) -> bool:
 
 
 def is_opaque_layer(module: nn.Module) -> bool:
-    """Whether a leaf holds weight matrices that the plan cannot reach (attention, recurrent, transposed layers)."""
+    """Whether a leaf holds what the plan cannot reach.
+
+    Weight matrices in attention, recurrent and transposed layers; a batch norm with an activation function of its own,
+    which looks like neither.
+    """
     if kind_of_module(module) is not Kind.OTHER:
         return False
+    if isinstance(module, _BatchNorm):
+        return True
     if isinstance(module, _ConvNd | _ConvTransposeNd | nn.RNNBase | nn.MultiheadAttention | nn.Bilinear):
         return True
     return any(isinstance(child, (*WEIGHTED_MODULES, nn.Embedding)) for child in module.modules())
