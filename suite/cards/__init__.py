@@ -7,6 +7,7 @@ from suite.cards.check import Problem
 from suite.cards.diff import Besides, CardDiff, diff_cards
 from suite.cards.load import examine_file, examine_text, load_card, parse_card
 from suite.cards.new import new_card
+from suite.cards.revise import declares_the_same, revise_card
 from suite.cards.write import card_to_yaml, complete_card, write_card, write_whole
 
 __all__ = [
@@ -17,12 +18,14 @@ __all__ = [
     "Problem",
     "card_to_yaml",
     "complete_card",
+    "declares_the_same",
     "diff_cards",
     "examine_file",
     "examine_text",
     "load_card",
     "new_card",
     "parse_card",
+    "revise_card",
     "write_card",
     "write_whole",
 ]

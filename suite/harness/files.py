@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from suite.cards import card_to_yaml, complete_card, parse_card
+from suite.cards import complete_card, parse_card, revise_card
 from suite.harness.request import Request
 from suite.records import Record, Status, pack_outcomes
 from suite.reports import render_card_html, render_card_markdown
@@ -36,17 +35,9 @@ def run_files(
 
 
 def completed_card(request: Request, record: Record) -> str:
-    """The card as it was run, with results and audit. A card run as written keeps its text, comments and order."""
-    card = request.card
-    as_written = card.text and declares_the_same(parse_card(card.text), card)
-    text = card.text if as_written else card_to_yaml(dataclasses.replace(card, results=None, audit=None))
-    return complete_card(text, _results(record), cast("dict[str, Any] | None", record.to_dict()["audit"]))
-
-
-def declares_the_same(left: Any, right: Any) -> bool:
-    """Whether two cards ask for the same run."""
-    names = ("kind", "method", "task", "model", "seed", "values")
-    return all(getattr(left, name) == getattr(right, name) for name in names)
+    """The card as it was run, with results and audit; the order and the comments of the card it came from are kept."""
+    audit = cast("dict[str, Any] | None", record.to_dict()["audit"])
+    return complete_card(revise_card(request.card), _results(record), audit)
 
 
 def _results(record: Record) -> dict[str, Any]:
