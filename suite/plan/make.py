@@ -47,8 +47,15 @@ def make_plan(anatomy: Anatomy, setting: Setting) -> Plan:
             "pooling: an integer mean stays on the grid of its input, which dynamic parameters would choose anew",
             hint="use activation_parameters=static or pooling=requantized",
         )
-    planner = _Planner(anatomy, setting)
-    return planner.plan()
+    folded = {norm for _, norm in anatomy.batch_norms}
+    lone = [op.name for op in anatomy.of_kind(Kind.BATCH_NORM) if op.module not in folded]
+    if setting["batch_norm"] == "folded" and lone:
+        raise Unsupported(
+            f"batch_norm: {lone[0]} follows no layer that it alone reads, so it cannot be folded"
+            + (f", nor can {len(lone) - 1} more" if len(lone) > 1 else ""),
+            hint="use batch_norm=float",
+        )
+    return _Planner(anatomy, setting).plan()
 
 
 @dataclass

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.axes import Setting
+from suite.errors import Unsupported
 from suite.plan import dissect, fold_batch_norm, make_plan, place, prepare
 
 
@@ -62,6 +63,11 @@ def test_the_data_flow_decides_what_is_folded() -> None:
     # In front of a layer, and behind a layer that somebody else reads too: neither can be folded.
     assert kept == {"first_norm", "branch_norm"}
     assert isinstance(folded.get_submodule("norm"), nn.Identity)
+    # A setting that says folded is not obeyed by folding some: the plan refuses and names the first that stays.
+    for anatomy in (dissect(model, images), dissect(folded, images)):
+        with pytest.raises(Unsupported, match=r"batch_norm: first_norm follows no layer .* nor can 1 more"):
+            make_plan(anatomy, Setting.default().replace(batch_norm="folded"))
+        make_plan(anatomy, Setting.default().replace(batch_norm="float"))
 
 
 def test_plans_of_prepared_and_unprepared_models_agree(zoo, base: Setting) -> None:
