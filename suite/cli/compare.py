@@ -163,15 +163,15 @@ def as_text(page: ComparisonPage) -> str:
 
 def _table(table: ResultTable) -> str:
     mark = "" if table.comparable or not table.ranked else " (not comparable)"
-    headers = ["", "title", "score", "difference to float, 95 % interval", "bits", "model", "audit"]
+    headers = ["", "title", "method", "score", "difference to float, 95 % interval", "bits", "model", "audit"]
     rows = []
     for row in table.rows:
         difference = f"{row.difference} {row.interval}{mark}" if row.measured else row.difference
-        cells = [row.letter, row.title, row.score + mark, difference, row.bits, row.size, row.audit]
+        cells = [row.letter, row.title, row.method, row.score + mark, difference, row.bits, row.size, row.audit]
         if table.ranked:
             above = f"{row.above} {row.above_interval} {row.resolution}{mark}" if row.above else ""
-            cells = [row.rank + mark, *cells[:4], above, *cells[4:]]
+            cells = [row.rank + mark, *cells[:5], above, *cells[5:]]
         rows.append(cells)
     if table.ranked:
-        headers = ["rank", *headers[:4], "difference to the row above, 95 % interval", *headers[4:]]
+        headers = ["rank", *headers[:5], "difference to the row above, 95 % interval", *headers[5:]]
     return f"{table.title}\n{columns(rows, headers)}\n{table.note}"

@@ -11,7 +11,7 @@ from suite.reports import numbers
 from suite.reports.card_page import Banner
 from suite.reports.charts import Figure, Strip, score_figure
 from suite.reports.comparability import Comparability, comparability, letters_of
-from suite.reports.entry import CONTRADICTED, Entry
+from suite.reports.entry import CONTRADICTED, Entry, method_names
 from suite.reports.ranking import Ranking, rankings
 from suite.reports.result_tables import ResultTable, result_tables
 from suite.statistics import SeedSummary, over_seeds, wilson
@@ -210,7 +210,7 @@ def _seed_rows(entries: Sequence[Entry], letters: Sequence[str]) -> list[SeedRow
         rows.append(
             SeedRow(
                 letters=tuple(letters[position] for position in positions),
-                method=held[0].method,
+                method=method_names(entries)[positions[0]],
                 count=len(held),
                 score=numbers.percent(score.mean),
                 score_interval=_percent_bounds(score),

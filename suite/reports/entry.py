@@ -6,7 +6,7 @@ record has the last word on what was measured, and the card on what people wrote
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,20 @@ def entry_of(card: Card | None, record: Record | None = None, outcomes: Outcomes
     if card is None:
         raise ValueError("an entry needs a card or a record")
     return _of_card(card)
+
+
+def method_names(entries: Sequence[Entry]) -> list[str]:
+    """Each method with the options that tell it from the same method in another entry: `lsq (initialization mse)`."""
+    names = []
+    for entry in entries:
+        others = [other for other in entries if other.method == entry.method]
+        told = ", ".join(
+            f"{clean(str(name))} {value_text(value)}"
+            for name, value in entry.options.items()
+            if any(other.options.get(name) != value for other in others)
+        )
+        names.append(f"{entry.method} ({told})" if told else entry.method)
+    return names
 
 
 def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> Entry:

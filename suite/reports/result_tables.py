@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from suite.reports import numbers
 from suite.reports.comparability import Comparability
-from suite.reports.entry import COMPLETED, CONTRADICTED, NOT_RUN, VERIFIED, Entry
+from suite.reports.entry import COMPLETED, CONTRADICTED, NOT_RUN, VERIFIED, Entry, method_names
 from suite.reports.ranking import RankedRow, Ranking
 
 
@@ -17,6 +17,7 @@ class ResultRow:
 
     letter: str
     title: str
+    method: str
     what: str
     score: str
     float_score: str
@@ -51,6 +52,7 @@ def result_tables(
 ) -> list[ResultTable]:
     """One table for each ranking, and one for everything that is not ranked."""
     tables = []
+    methods = method_names(entries)
     shown: set[int] = set()
     for ranking in ranked:
         shown.update(row.position for row in ranking.rows)
@@ -62,7 +64,10 @@ def result_tables(
                 title=title if ranking.comparable else "Ranking of what is not comparable",
                 ranked=True,
                 comparable=ranking.comparable,
-                rows=tuple(_result_row(entries[row.position], letters[row.position], row) for row in ranking.rows),
+                rows=tuple(
+                    _result_row(entries[row.position], letters[row.position], methods[row.position], row)
+                    for row in ranking.rows
+                ),
                 note="A rank is a range: entries whose interval includes zero are not resolved from each other.",
             )
         )
@@ -73,20 +78,21 @@ def result_tables(
                 title="Results, not ranked",
                 ranked=False,
                 comparable=False,
-                rows=tuple(_result_row(entries[position], letters[position]) for position in rest),
+                rows=tuple(_result_row(entries[position], letters[position], methods[position]) for position in rest),
                 note="In the order in which they were given.",
             )
         )
     return tables
 
 
-def _result_row(entry: Entry, letter: str, ranked: RankedRow | None = None) -> ResultRow:
+def _result_row(entry: Entry, letter: str, method: str, ranked: RankedRow | None = None) -> ResultRow:
     measured = entry.measured
     audit, kind = _audit(entry)
     row = ResultRow(
         letter=letter,
         title=entry.title,
-        what=", ".join(filter(numbers.is_reported, _circumstances(entry))),
+        method=method,
+        what=", ".join(filter(numbers.is_reported, _circumstances(entry, method))),
         score=numbers.percent(measured.score),
         float_score=numbers.percent(measured.float_score),
         difference=numbers.points(measured.difference),
@@ -114,8 +120,8 @@ def _result_row(entry: Entry, letter: str, ranked: RankedRow | None = None) -> R
     )
 
 
-def _circumstances(entry: Entry) -> list[str]:
-    named = [entry.method, entry.model, entry.task]
+def _circumstances(entry: Entry, method: str) -> list[str]:
+    named = [method, entry.model, entry.task]
     return named if entry.transcribed else [*named, f"seed {entry.seed}"]
 
 

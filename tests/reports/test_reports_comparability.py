@@ -11,6 +11,7 @@ from report_samples import make_card, make_entry, make_outcomes, make_record, ma
 from suite.records import Outcomes, Status
 from suite.reports import Entry, comparability, entry_of
 from suite.reports.comparability import Obstacle, letters_of
+from suite.reports.entry import method_names
 from suite.reports.ranking import rankings
 
 
@@ -142,3 +143,12 @@ def test_letters_go_on_after_z():
     letters = letters_of(80)
     assert (letters[0], letters[25], letters[26], letters[27], letters[52]) == ("A", "Z", "AA", "AB", "BA")
     assert len(set(letters)) == 80
+
+
+def test_a_method_is_named_with_the_options_that_tell_it_apart() -> None:
+    first = make_entry("lsq", options={"initialization": "lsq", "epochs": 3})
+    second = make_entry("lsq", options={"initialization": "mse", "epochs": 3})
+    other = make_entry("rtn", options={"epochs": 5})
+    names = ["lsq (initialization lsq)", "lsq (initialization mse)", "rtn"]
+    assert method_names([first, second, other]) == names
+    assert method_names([first, first, other]) == ["lsq", "lsq", "rtn"]
