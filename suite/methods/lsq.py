@@ -71,7 +71,7 @@ class LearnedStepSize(Method):
         "batch_norm": "float",
         "examples": "full-training-set",
         "labels": "labeled",
-        "time_limit": 100.0,
+        "time_limit": 300.0,
     }
     Options = LsqOptions
     options: LsqOptions
