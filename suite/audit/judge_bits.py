@@ -21,6 +21,7 @@ def _general(evidence: Evidence, axis: str) -> list[SiteEvidence]:
 
 @observes("weight_bits", "activation_bits")
 def bits(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted by a grid with more positions than 2^bits, by no grid, or by a claim below what was counted."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -79,6 +80,7 @@ def _without_sign(evidence: Evidence, figures: Figures, claimed: float, what: st
 
 @observes("weight_precision", "activation_precision")
 def precision(evidence: Evidence, axis: str) -> Finding:
+    """Fixed: the declared bits suffice everywhere. Mixed: grids of several widths were seen."""
     what = axis.removesuffix("_precision")
     if evidence.setting[f"{what}_bits"] == FLOAT_BITS:
         return unseen("nothing is declared to be quantized")
@@ -101,6 +103,7 @@ def precision(evidence: Evidence, axis: str) -> Finding:
 
 @observes("allowed_bit_widths")
 def allowed_bit_widths(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted by a grid that needs more than the widest allowed bits."""
     allowed = evidence.setting[axis]
     if not isinstance(allowed, tuple):
         return unseen("every width is allowed")
@@ -120,6 +123,7 @@ def allowed_bit_widths(evidence: Evidence, axis: str) -> Finding:
 
 @observes("bit_width_granularity")
 def bit_width_granularity(evidence: Evidence, axis: str) -> Finding:
+    """A channel's bits cannot be told from how many codes it happens to use."""
     if evidence.setting["weight_precision"] == "fixed":
         return unseen("all weights have the same bits")
     if evidence.setting[axis] == "per-layer":
@@ -129,6 +133,7 @@ def bit_width_granularity(evidence: Evidence, axis: str) -> Finding:
 
 @observes("activation_constraint")
 def activation_constraint(evidence: Evidence, axis: str) -> Finding:
+    """The sizes of the feature maps against the bound that the declared average sets."""
     value = evidence.setting[axis]
     figures = evidence.figures
     sizes = f"largest {figures.feature_map_largest_bytes:,} bytes, together {figures.feature_map_total_bytes:,}"
@@ -149,6 +154,7 @@ def activation_constraint(evidence: Evidence, axis: str) -> Finding:
 
 @observes("sign_bit")
 def sign_bit(evidence: Evidence, axis: str) -> Finding:
+    """Counted: 2^bits positions hold negative and positive levels together, and no claim says less."""
     figures, claims = evidence.figures, evidence.claims
     claimed = claims.average_weight_bits if claims is not None else None
     counted = f"{figures.average_weight_bits:.3f} bits a weight with signs"
@@ -173,6 +179,7 @@ def _negative_free(one: SiteEvidence) -> bool:
 
 @observes("scales_in_size")
 def scales_in_size(evidence: Evidence, axis: str) -> Finding:
+    """A claimed size against the audit's own count with and without scales and zero points."""
     figures, claims = evidence.figures, evidence.claims
     bare, scales = figures.model_bytes_without_scales, figures.scale_bytes
     counts = f"{bare:,} bytes without scales and zero points, {scales:,} for them"

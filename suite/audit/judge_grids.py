@@ -22,6 +22,7 @@ def _gridded(sites: Iterable[SiteEvidence]) -> list[SiteEvidence]:
 
 @observes("grid")
 def grid(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted where few levels are no multiples of one step."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -35,6 +36,7 @@ def grid(evidence: Evidence, axis: str) -> Finding:
 
 @observes("weight_symmetry", "activation_symmetry")
 def symmetry(evidence: Evidence, axis: str) -> Finding:
+    """Symmetric: codes around zero stay inside symmetric limits. Asymmetric: some do not."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -51,6 +53,7 @@ def symmetry(evidence: Evidence, axis: str) -> Finding:
 
 @observes("weight_granularity")
 def weight_granularity(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted where weights lie on more, or on fewer, grids than declared."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -59,6 +62,7 @@ def weight_granularity(evidence: Evidence, axis: str) -> Finding:
 
 @observes("activation_granularity")
 def activation_granularity(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted where activations lie on more, or on fewer, grids than declared."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -91,6 +95,7 @@ def _granularity(evidence: Evidence, axis: str, sites: tuple[SiteEvidence, ...])
 
 @observes("weight_group_size")
 def weight_group_size(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted where a group of the declared size lies on no grid."""
     size = evidence.setting[axis]
     if size == "none":
         return unseen("there are no groups: it has a value only with per-group weights")
@@ -105,6 +110,7 @@ def weight_group_size(evidence: Evidence, axis: str) -> Finding:
 
 @observes("activation_parameters")
 def activation_parameters(evidence: Evidence, axis: str) -> Finding:
+    """Static: one grid holds batches of different contrast. Dynamic: steps follow the batch."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -126,6 +132,7 @@ def activation_parameters(evidence: Evidence, axis: str) -> Finding:
 
 @observes("signed_range")
 def signed_range(evidence: Evidence, axis: str) -> Finding:
+    """Whether the lowest code, -2^(bits-1), occurs."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -141,12 +148,14 @@ def signed_range(evidence: Evidence, axis: str) -> Finding:
 
 
 def _uses_lowest(one: SiteEvidence) -> bool:
-    assert one.row.spec is not None and one.fit is not None
+    assert one.row.spec is not None
+    assert one.fit is not None
     return bool(np.any(one.fit.lowest == -(2 ** (one.row.spec.bits - 1))))
 
 
 @observes("extra_level")
 def extra_level(evidence: Evidence, axis: str) -> Finding:
+    """Whether 2^bits + 1 positions occur on symmetric signed grids."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -163,6 +172,7 @@ def extra_level(evidence: Evidence, axis: str) -> Finding:
 
 @observes("unsigned_activations")
 def unsigned_activations(evidence: Evidence, axis: str) -> Finding:
+    """Whether codes at sites without negative values use the place of the sign."""
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
@@ -189,6 +199,7 @@ def unsigned_activations(evidence: Evidence, axis: str) -> Finding:
     "initialization_examples",
 )  # fmt: skip
 def untraceable(evidence: Evidence, axis: str) -> Finding:
+    """Axes that shape how numbers were found, and not which."""
     del evidence
     return unseen(AXES[axis].observation.why_not or "it leaves no trace in the quantized model")
 

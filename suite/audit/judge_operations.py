@@ -103,6 +103,7 @@ def _clearly_on_grid(view: View, positions: int) -> bool:
 
 @observes("pooling")
 def pooling(evidence: Evidence, axis: str) -> Finding:
+    """As any operation; integer pooling in addition keeps its result on the grid of its input."""
     if evidence.setting[axis] != "low-precision-integer":
         return on_grid(evidence, axis)
     found = of_problems(evidence.problems(axis))
@@ -135,6 +136,7 @@ def pooling(evidence: Evidence, axis: str) -> Finding:
 
 @observes("batch_norm")
 def batch_norm(evidence: Evidence, axis: str) -> Finding:
+    """Whether batch normalizations are still called."""
     normed = sorted(evidence.observations.batch_norms)
     if evidence.setting[axis] == "float":
         if normed:

@@ -1,4 +1,4 @@
-"""Laboratory, the audit: verdicts on "resource complexity" and "pretrained model", from the meter, the watch and the clock."""
+"""Laboratory, the audit: verdicts on "resource complexity" and "pretrained model", from meter, watch and clock."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def _leaked(evidence: Evidence) -> str | None:
 
 @observes("examples")
 def examples(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted by test images, refused requests, or more different images than the meter may hand out."""
     meter, watch = evidence.meter, evidence.watch
     leaked = _leaked(evidence)
     if leaked is not None:
@@ -53,6 +54,7 @@ def examples(evidence: Evidence, axis: str) -> Finding:
 
 @observes("data_source")
 def data_source(evidence: Evidence, axis: str) -> Finding:
+    """What the meter handed out, and what entered the model without it."""
     refused = _refused(evidence, axis)
     if refused is not None:
         return refused
@@ -74,6 +76,7 @@ def data_source(evidence: Evidence, axis: str) -> Finding:
 
 @observes("labels")
 def labels(evidence: Evidence, axis: str) -> Finding:
+    """Labels handed out, or asked for in vain."""
     refused = _refused(evidence, axis)
     if refused is not None:
         return refused
@@ -90,6 +93,7 @@ def labels(evidence: Evidence, axis: str) -> Finding:
 
 @observes("training_transform")
 def training_transform(evidence: Evidence, axis: str) -> Finding:
+    """How the meter prepared the examples it handed out."""
     meter = evidence.meter
     if meter is None:
         return unseen(NO_METER)
@@ -103,6 +107,7 @@ def training_transform(evidence: Evidence, axis: str) -> Finding:
 
 @observes("sampling", "subset", "incomplete_batches")
 def obeyed_by_meter(evidence: Evidence, axis: str) -> Finding:
+    """Axes that the meter itself carries out."""
     meter = evidence.meter
     if meter is None:
         return unseen(NO_METER)
@@ -113,6 +118,7 @@ def obeyed_by_meter(evidence: Evidence, axis: str) -> Finding:
 
 @observes("checkpoint")
 def checkpoint(evidence: Evidence, axis: str) -> Finding:
+    """Contradicted where a state may have been picked on data that the card does not name."""
     leaked = _leaked(evidence)
     if leaked is not None:
         return contradicted("test images were looked at", f"{leaked}, so its state may have been chosen on them")
@@ -129,6 +135,7 @@ def checkpoint(evidence: Evidence, axis: str) -> Finding:
 
 @observes("time_limit")
 def time_limit(evidence: Evidence, axis: str) -> Finding:
+    """Seconds of the method in epochs of the float model on the same machine."""
     fraction = evidence.epoch_fraction
     if fraction is None:
         return unseen("no time was measured")
@@ -139,12 +146,14 @@ def time_limit(evidence: Evidence, axis: str) -> Finding:
 
 @observes("baseline_weights")
 def baseline_weights(evidence: Evidence, axis: str) -> Finding:
+    """Nothing in a model says where its weights come from."""
     del evidence, axis
     return unseen("weights do not tell where they come from; their hash is part of the run's identity")
 
 
 @observes("baseline_accuracy")
 def baseline_accuracy(evidence: Evidence, axis: str) -> Finding:
+    """A declared score of the float model against the one that was measured."""
     score = evidence.float_score
     if score is None:
         return unseen("the float model was not evaluated")
@@ -159,5 +168,6 @@ def baseline_accuracy(evidence: Evidence, axis: str) -> Finding:
 
 @observes("preprocessing")
 def preprocessing(evidence: Evidence, axis: str) -> Finding:
+    """The audit meets images that are prepared already."""
     del evidence, axis
     return unseen("images arrive prepared; how belongs to the task, whose hash is part of the run's identity")

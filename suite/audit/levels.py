@@ -142,20 +142,20 @@ def fit_rows(rows: Array, positions: int) -> RowFits:
         divisors = np.arange(first, first + BLOCK)
         scaled = sample[active][:, None, :] * (divisors / smallest[active][:, None])[:, :, None]
         near = (np.abs(scaled - np.rint(scaled)) <= LOOSE).all(axis=2) & (divisors <= tries[active][:, None])
-        done: list[int] = []
-        for at, column in np.argwhere(near):
-            row = int(active[at])
-            if row in done:
+        for column in range(BLOCK):
+            chosen = active[near[:, column] & ~fits[active]]
+            if not chosen.size:
                 continue
-            found = _refine(rows[row], smallest[row] / divisors[column], positions)
-            if found is None:
-                continue
-            done.append(row)
-            fits[row] = True
-            spacing[row], codes_low[row], codes_high[row], log_chance = found
-            chance[row] = np.exp(min(0.0, log_chance + np.log(max(1, tries[row]))))
+            found = _refine(rows[chosen], smallest[chosen] / divisors[column], positions)
+            held = chosen[found.held]
+            fits[held] = True
+            spacing[held], codes_low[held], codes_high[held] = (
+                part[found.held] for part in (found.step, found.lowest, found.highest)
+            )
+            log_chance = found.log_chance[found.held] + np.log(np.maximum(1, tries[held]))
+            chance[held] = np.exp(np.minimum(0.0, log_chance))
         first += BLOCK
-        active = active[(tries[active] >= first) & ~np.isin(active, done)]
+        active = active[(tries[active] >= first) & ~fits[active]]
     return RowFits(fits, spacing, codes_low, codes_high, distinct, chance)
 
 
@@ -163,24 +163,39 @@ def _spread(size: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, max(size - 1, 0), num=min(size, SAMPLE)).astype(np.int64))
 
 
-def _refine(row: Array, step: float, positions: int) -> tuple[float, int, int, float] | None:
-    """(s, lowest q, highest q, log of the chance) if every value of the row is a multiple of about `step`."""
-    ratio = row / step
+@dataclass(frozen=True)
+class _Refined:
+    """A candidate step for each row: whether it holds, refined, the codes it gives, how surprising that is."""
+
+    held: NDArray[np.bool_]
+    step: Array
+    lowest: NDArray[np.int64]
+    highest: NDArray[np.int64]
+    log_chance: Array
+
+
+def _refine(rows: Array, step: Array, positions: int) -> _Refined:
+    """Least squares s = sum(q v) / sum(q q) over the codes that the candidate steps give to each row of [R, K].
+
+    The chance of a fit: the step is fitted, so one level is no surprise; each further level hits its place, give or
+    take the error allowed, with twice that error, and each repetition of a value with one in a thousand.
+    """
+    ratio = rows / step[:, None]
     codes = np.rint(ratio)
-    if np.abs(ratio - codes).max() > LOOSE:
-        return None
-    step = float((codes * row).sum() / (codes * codes).sum())
-    error = np.abs(row / step - codes)
+    loose = np.abs(ratio - codes).max(axis=1) <= LOOSE
+    step = np.where(loose, (codes * rows).sum(axis=1) / np.maximum((codes * codes).sum(axis=1), 1.0), step)
     allowed = STEP_ERROR + np.abs(codes) * RATIO_ERROR
-    if (error > allowed).any() or codes.max() - codes.min() > positions - 1:
-        return None
-    # The step was fitted, so one value is no surprise; every further level, and every repetition, is.
-    nonzero = row[row != 0]
-    levels = np.unique(codes[codes != 0])
-    surprise = np.log(np.minimum(1.0, 2 * (STEP_ERROR + np.abs(levels) * RATIO_ERROR)))
-    repeats = nonzero.size - levels.size
-    log_chance = float(surprise.sum() - surprise.max(initial=-np.inf)) if levels.size else 0.0
-    return step, int(codes.min()), int(codes.max()), log_chance + repeats * float(np.log(1e-3))
+    lowest, highest = codes.min(axis=1), codes.max(axis=1)
+    held = loose & (np.abs(rows / step[:, None] - codes) <= allowed).all(axis=1) & (highest - lowest <= positions - 1)
+
+    ordered = np.sort(codes, axis=1)
+    level = np.concatenate((np.ones((len(rows), 1), dtype=np.bool_), np.diff(ordered, axis=1) > 0), axis=1)
+    level &= ordered != 0
+    surprise = np.log(np.minimum(1.0, 2 * (STEP_ERROR + np.abs(ordered) * RATIO_ERROR)))
+    free = np.where(level, surprise, -np.inf).max(axis=1)
+    repeats = (rows != 0).sum(axis=1) - level.sum(axis=1)
+    log_chance = np.where(level, surprise, 0.0).sum(axis=1) - np.where(np.isfinite(free), free, 0.0)
+    return _Refined(held, step, lowest.astype(np.int64), highest.astype(np.int64), log_chance + repeats * np.log(1e-3))
 
 
 def fit(values: Array, positions: int = MAX_POSITIONS) -> Grid | None:

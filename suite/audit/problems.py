@@ -1,4 +1,4 @@
-"""Laboratory, the audit: where one site breaks what is declared for it. Each problem names the axis that is contradicted."""
+"""Laboratory, the audit: where one site breaks what is declared for it; each problem names the contradicted axis."""
 
 from __future__ import annotations
 

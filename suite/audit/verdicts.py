@@ -32,14 +32,17 @@ def observes(*axes: str) -> Callable[[Observer], Observer]:
 
 
 def verified(observed: object, evidence: str) -> Finding:
+    """What was observed is what is declared."""
     return plain(observed), Verdict.VERIFIED, evidence
 
 
 def contradicted(observed: object, evidence: str) -> Finding:
+    """What was observed is not what is declared."""
     return plain(observed), Verdict.CONTRADICTED, evidence
 
 
 def unseen(reason: str) -> Finding:
+    """Nothing was observed that decides, for this reason."""
     return None, Verdict.NOT_OBSERVABLE, reason
 
 
@@ -54,6 +57,7 @@ def of_problems(problems: Iterable[Problem]) -> Finding | None:
 
 
 def judged(axis: str, declared: Plain, finding: Finding) -> AxisVerdict:
+    """A finding as a verdict; without words there is no verdict."""
     observed, verdict, evidence = finding
     if not evidence:
         raise ValueError(f"the verdict on {axis} gives no evidence")

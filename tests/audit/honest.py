@@ -1,4 +1,4 @@
-"""Honest runs without scores and records: one placed model, one method, one audit; and settings that cover all pairs."""
+"""Honest runs without scores and records: a placed model, a method, an audit; and settings that cover all pairs."""
 
 from __future__ import annotations
 
