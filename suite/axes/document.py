@@ -44,6 +44,8 @@ def _axis(axis: Axis) -> list[str]:
     if axis.other_cost is not None:
         values = axis.domain.describe().removeprefix(" or ".join((*axis.domain.words, "")))
         lines.append(f"| {values} | {axis.other_cost.sentence} | {axis.other_cost.source} |")
+    if axis.of_method:
+        lines.extend(["", "Part of the method: different values are shown, but do not forbid ranking."])
     seen = axis.observation.how or axis.observation.why_not
     return [*lines, "", f"{'Observed' if axis.observation.how else 'Not observable'}: {seen}.", ""]
 

@@ -139,6 +139,7 @@ AXES = (
     Axis(
         id="weight_range",
         section=SECTION,
+        of_method=True,
         question="How is the range (or rounding) of the weights chosen?",
         domain=Choice((*RANGES, "learned-rounding")),
         default="min-max",
@@ -148,6 +149,7 @@ AXES = (
     Axis(
         id="activation_range",
         section=SECTION,
+        of_method=True,
         question="How is the range of the activations chosen?",
         domain=Choice(RANGES),
         default="min-max",
@@ -157,6 +159,7 @@ AXES = (
     Axis(
         id="percentile",
         section=SECTION,
+        of_method=True,
         question="At which percentile are values clipped, where a range is a percentile?",
         domain=Number(above=50, most=100),
         default=99.99,
@@ -220,6 +223,7 @@ AXES = (
     Axis(
         id="gradient_mask",
         section=SECTION,
+        of_method=True,
         question="Where do gradients pass: within the clipping range before rounding, or after it (half a step wider)?",
         domain=Choice(("not-applicable", "clip-then-round", "round-then-clip")),
         default="not-applicable",
@@ -229,6 +233,7 @@ AXES = (
     Axis(
         id="step_gradient_scale",
         section=SECTION,
+        of_method=True,
         question="By which count N is the gradient of a learned step scaled, g = 1 / sqrt(N qmax)?",
         domain=Choice(("not-applicable", "features", "all-elements", "elements-per-channel", "none")),
         default="not-applicable",

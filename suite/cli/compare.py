@@ -116,7 +116,8 @@ def as_data(entries: Sequence[Entry], page: ComparisonPage, files: Sequence[Path
             for letter, entry in zip(page.letters, entries, strict=True)
         ],
         "differences": [
-            {"axis": row.axis, "values": [plain(value) for value in row.values]} for row in verdict.differences
+            {"axis": row.axis, "values": [plain(value) for value in row.values], "forbids_ranking": row.forbids}
+            for row in verdict.differences
         ],
         "rankings": [
             {
@@ -154,7 +155,10 @@ def as_text(page: ComparisonPage) -> str:
     blocks.append(page.axes_title)
     if page.differences:
         cells = [
-            [row.axis, *(f"≠ {cell.text}" if cell.other else cell.text for cell in row.cells)]
+            [
+                f"{row.axis} (of the method)" if row.of_method else row.axis,
+                *(f"≠ {cell.text}" if cell.other else cell.text for cell in row.cells),
+            ]
             for row in page.differences
         ]
         blocks[-1] += "\n" + columns(cells, ["axis", *page.letters])

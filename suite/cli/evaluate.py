@@ -42,7 +42,7 @@ Examples:
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda", "auto"]))
 @click.option(
-    "--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="Part of the run's identity."
+    "--threads", default=1, show_default=True, type=click.IntRange(1, 1024), help="Part of the run's identity."
 )
 @click.option(
     "--out",

@@ -1,7 +1,8 @@
 """Reports: which entries may be ranked against each other, and every reason why others may not.
 
-Two results are comparable when everything but the method is the same: every axis, the task, the model and its weights,
-the examples and the metric; when both runs completed; and when an audit observed both and contradicted neither.
+Two results are comparable when everything but the method is the same: every axis, save those that are part of the
+method (how it chooses the numbers on a grid), the task, the model and its weights, the examples and the metric; when
+both runs completed; and when an audit observed both and contradicted neither.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class AxisDifference:
         """Two entries declare different values; false where the only difference is that some are silent."""
         return len({value for value in self.values if value != NOT_REPORTED}) > 1
 
+    @property
+    def forbids(self) -> bool:
+        """Whether the difference stands against ranking: it is declared, and it is not the method's own."""
+        return self.contradictory and not AXES[self.axis].of_method
+
 
 @dataclass(frozen=True)
 class Comparability:
@@ -79,7 +85,7 @@ def comparability(entries: Sequence[Entry]) -> Comparability:
     for letter, entry in zip(letters, entries, strict=True):
         reasons += _own_reasons(letter, entry)
     differing = axis_differences(entries)
-    told = [difference.axis for difference in differing if difference.contradictory]
+    told = [difference.axis for difference in differing if difference.forbids]
     if told:
         reasons.append(Reason(Obstacle.AXES, _sentence_of_axes(told), tuple(told)))
     for obstacle, what, parts in (
@@ -156,7 +162,7 @@ def _groups(entries: Sequence[Entry]) -> tuple[tuple[int, ...], ...]:
         if _own_reasons("", entry):
             continue
         key = (
-            tuple(entry.values.items()),
+            tuple(value for axis, value in entry.values.items() if not AXES[axis].of_method),
             entry.task,
             entry.model,
             _weights(entry),

@@ -57,6 +57,7 @@ class DifferenceRow:
 
     axis: str
     cells: tuple[Cell, ...]
+    of_method: bool = False
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def _cell(value: object, reference: object) -> Cell:
 
 def _difference_rows(verdict: Comparability, *, contradictory: bool) -> list[DifferenceRow]:
     rows = (row for row in verdict.differences if row.contradictory is contradictory)
-    return [DifferenceRow(row.axis, _cells(row.values)) for row in rows]
+    return [DifferenceRow(row.axis, _cells(row.values), AXES[row.axis].of_method) for row in rows]
 
 
 def _axes_title(verdict: Comparability) -> str:

@@ -73,7 +73,7 @@ def test_different_axes_are_named_and_not_ranked(store: Store, capsys: pytest.Ca
     found = answer(capsys, "lsq", "low")
     assert found["comparable"] is False
     assert found["rankings"] == []
-    assert found["differences"] == [{"axis": "weight_bits", "values": [8, 2]}]
+    assert found["differences"] == [{"axis": "weight_bits", "values": [8, 2], "forbids_ranking": True}]
     assert found["reasons"] == [
         {"obstacle": "axes", "sentence": "They differ in 1 axis: weight_bits.", "axes": ["weight_bits"]}
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from report_samples import make_card, make_entry, make_outcomes, make_record, make_transcribed
 
+from suite.axes import AXES
 from suite.records import Outcomes, Status
 from suite.reports import Entry, comparability, entry_of
 from suite.reports.comparability import Obstacle, letters_of
@@ -50,6 +51,21 @@ def test_every_obstacle_alone_refuses_the_ranking(obstacle):
     assert obstacle in {reason.obstacle for reason in verdict.reasons}
     assert verdict.groups == ()
     assert rankings(entries, verdict) == ()
+
+
+def test_axes_that_are_part_of_the_method_are_shown_but_forbid_no_ranking():
+    entries = [make_entry("lsq"), make_entry("rtn", changes={"weight_range": "mse"})]
+    verdict = comparability(entries)
+    assert verdict.comparable
+    assert verdict.groups == ((0, 1),)
+    assert [(row.axis, row.forbids) for row in verdict.differences] == [("weight_range", False)]
+    assert len(rankings(entries, verdict)) == 1
+
+
+def test_an_axis_of_the_method_costs_whoever_runs_the_model_nothing():
+    for axis in (axis for axis in AXES.values() if axis.of_method):
+        costs = [*axis.costs.values(), *([axis.other_cost] if axis.other_cost else [])]
+        assert all(cost.sentence.startswith("None") for cost in costs), axis.id
 
 
 def test_two_entries_of_one_contradicted_card_are_not_comparable_with_each_other():
