@@ -70,6 +70,7 @@ class LearnedStepSize(Method):
         "step_gradient_scale": "features",
         "batch_norm": "float",
         "examples": "full-training-set",
+        "initialization_examples": 128,
         "labels": "labeled",
         "time_limit": 300.0,
     }
