@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,7 @@ from suite.audit.sites import SiteEvidence
 from suite.audit.views import View
 from suite.plan.anatomy import NETWORK, Anatomy, Role, Site
 from suite.plan.table import Place, Plan, PlanRow
-from suite.quantizers.spec import Granularity
+from suite.quantizers.spec import BIT_WIDTHS, Granularity
 
 if TYPE_CHECKING:
     from suite.axes import Setting
@@ -131,12 +131,16 @@ class Evidence:
         if switch is not None and row.spec is not None and self.setting[switch] == "full-precision":
             switch = None  # on a grid that another axis asks for, at another site of the same tensor
         owner = self.anatomy.site(row.quantizer) if row.quantizer is not None else site
-        bits_axis = self._bits_axis(owner)
+        bits_axis = bits_axis_of(self.anatomy, owner)
         missing, views = self._seen(row, site)
         fit = None
         if missing is None and row.spec is not None:
             fit = fit_site(views, row.spec, is_weight=site.role is Role.WEIGHT)
-        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing)
+        general = "weight" if site.role is Role.WEIGHT else "activation"
+        mixed = self.setting[f"{general}_precision"] == "mixed" and (
+            bits_axis == f"{general}_bits" or self.setting[bits_axis] == "same"
+        )
+        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed)
 
     def _seen(self, row: PlanRow, site: Site) -> tuple[str | None, tuple[View, ...]]:
         seen = self.observations
@@ -181,27 +185,41 @@ class Evidence:
                 found.add((site.op, site.operand))
         return frozenset(found)
 
-    def _bits_axis(self, site: Site) -> str:
-        """The axis that gives a site its bits: the four ends of the network have their own."""
-        anatomy = self.anatomy
-        if site.role is Role.WEIGHT:
-            module = anatomy.op(site.op).module
-            if module == anatomy.op(anatomy.first_layer).module:
-                return "first_layer_weights"
-            if module == anatomy.op(anatomy.last_layer).module:
-                return "last_layer_weights"
-            if module in {anatomy.op(name).module for name in anatomy.shortcut_layers}:
-                return "shortcut_weights"
-            return "weight_bits"
-        root = anatomy.root(site.tensor)
-        last_input = anatomy.root(anatomy.op(anatomy.last_layer).operands[0].tensor)
-        if site.role is Role.NETWORK_OUTPUT:
-            return "network_output"
-        if root == NETWORK:
-            return "network_input"
-        is_last_operand = site.role is Role.INPUT and site.op == anatomy.last_layer
-        if is_last_operand or (site.operand is None and site.tensor == last_input):
-            return "last_layer_activations"
-        if root == anatomy.first_output:
-            return "first_layer_activations"
-        return "activation_bits"
+
+def bits_axis_of(anatomy: Anatomy, site: Site) -> str:
+    """The axis that gives a site its bits: the four ends of the network have their own."""
+    if site.role is Role.WEIGHT:
+        module = anatomy.op(site.op).module
+        if module == anatomy.op(anatomy.first_layer).module:
+            return "first_layer_weights"
+        if module == anatomy.op(anatomy.last_layer).module:
+            return "last_layer_weights"
+        if module in {anatomy.op(name).module for name in anatomy.shortcut_layers}:
+            return "shortcut_weights"
+        return "weight_bits"
+    root = anatomy.root(site.tensor)
+    last_input = anatomy.root(anatomy.op(anatomy.last_layer).operands[0].tensor)
+    if site.role is Role.NETWORK_OUTPUT:
+        return "network_output"
+    if root == NETWORK:
+        return "network_input"
+    is_last_operand = site.role is Role.INPUT and site.op == anatomy.last_layer
+    if is_last_operand or (site.operand is None and site.tensor == last_input):
+        return "last_layer_activations"
+    if root == anatomy.first_output:
+        return "first_layer_activations"
+    return "activation_bits"
+
+
+def widened(plan: Plan, anatomy: Anatomy, setting: Setting) -> Plan:
+    """The plan to look with: where precision is mixed, a site may turn out as wide as the widest width allowed."""
+    allowed = setting["allowed_bit_widths"]
+    widest = max(allowed) if isinstance(allowed, tuple) else max(BIT_WIDTHS)
+    specs = {}
+    for quantizer in plan.quantizers:
+        axis = bits_axis_of(anatomy, anatomy.site(quantizer.name))
+        general = "weight_bits" if quantizer.place is Place.WEIGHT else "activation_bits"
+        ruled = axis == general or setting[axis] == "same"
+        if ruled and setting[general.replace("_bits", "_precision")] == "mixed":
+            specs[quantizer.name] = replace(quantizer.spec, bits=widest)
+    return plan.with_specs(specs) if specs else plan

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.audit import judge_bits, judge_grids, judge_operations, judge_resources
-from suite.audit.evidence import Claimed, Evidence, Metered, Watched
+from suite.audit.evidence import Claimed, Evidence, Metered, Watched, widened
 from suite.audit.figures import count_figures
 from suite.audit.observe import contrasting, observe
 from suite.audit.plain import plain
@@ -28,6 +28,8 @@ _SEEN_IN_TENSORS = (Section.QUANTIZATION_METHOD, Section.QUANTIZED_OPERATIONS, S
 
 EXAMPLES = 16
 """Examples in each of the audit's batches."""
+CROWD_NUMBERS = 4_000_000
+"""Numbers in the one large batch with which the small ones are compared."""
 
 
 def audit(
@@ -48,7 +50,8 @@ def audit(
     `anatomy` and `plan` are those made from the float model before the method began. `batches` are images of the test
     split, or any others as the model would meet them.
     """
-    seen = observe(model, anatomy, plan, _batches(batches), torch.cat(list(batches)))
+    plan = widened(plan, anatomy, setting)
+    seen = observe(model, anatomy, plan, _batches(batches), _crowd(batches))
     evidence = Evidence(setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction)
     evidence.figures = count_figures(evidence, model)
     return judge(evidence)
@@ -59,6 +62,12 @@ def _batches(batches: Sequence[Tensor]) -> list[Tensor]:
     first = batches[0][:EXAMPLES]
     others = batches[1][:EXAMPLES] if len(batches) > 1 else batches[0][EXAMPLES : 2 * EXAMPLES]
     return contrasting(first, others)
+
+
+def _crowd(batches: Sequence[Tensor]) -> Tensor:
+    """All images at once, or as many as memory is worth."""
+    most = max(2 * EXAMPLES, CROWD_NUMBERS // max(1, batches[0][0].numel()))
+    return torch.cat(list(batches))[:most]
 
 
 def judge(evidence: Evidence) -> AuditReport:

@@ -35,13 +35,12 @@ def bits(evidence: Evidence, axis: str) -> Finding:
     if evidence.setting[axis] == FLOAT_BITS:
         free = [one for one in sites if one.row.spec is None and any(view.grid is None for view in one.views)]
         return verified(32, f"{some(one.name for one in free)} on no grid") if free else unseen("no such site was seen")
-    figures = evidence.figures
-    average = figures.average_weight_bits if what == "weight" else figures.average_activation_bits
     seen = [one for one in sites if one.fit is not None and one.fit.state is State.ON_GRID]
     if not seen:
         return unseen("no such site was seen on a grid")
     if evidence.setting[f"{what}_precision"] == "mixed":
         target = float(str(evidence.setting[axis]))
+        average = sum(one.row.elements * one.observed_bits for one in sites) / sum(one.row.elements for one in sites)
         if average > target * (1 + AVERAGE_TOLERANCE):
             return contradicted(round(average, 3), f"{average:.3f} bits on average, {target:g} declared")
         return verified(round(average, 3), f"{average:.3f} bits on average, at most {target:g} declared")

@@ -88,7 +88,7 @@ def _positions(evidence: Evidence) -> int:
 
 
 def _inherits_grid(evidence: Evidence, one: SiteEvidence) -> bool:
-    """Whether values are on a grid without anybody's doing: the mean of n codes is a multiple of 1 / n of their step."""
+    """Whether values are on a grid by nobody's doing: the mean of n codes is a multiple of 1 / n of their step."""
     return not one.is_weight and evidence.anatomy.op(evidence.anatomy.root(one.site.tensor)).kind is Kind.AVERAGE_POOL
 
 

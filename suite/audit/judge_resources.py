@@ -15,7 +15,8 @@ def _refused(evidence: Evidence, axis: str) -> Finding | None:
     times = evidence.meter.refused.count(axis) if evidence.meter is not None else 0
     if not times:
         return None
-    return contradicted("asked for more", f"the meter refused {times} requests of the method that {axis} forbids")
+    requests = "a request" if times == 1 else f"{times} requests"
+    return contradicted("asked for more", f"the meter had to refuse {requests} of the method")
 
 
 def _leaked(evidence: Evidence) -> str | None:

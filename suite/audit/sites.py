@@ -12,7 +12,10 @@ from suite.plan.table import PlanRow
 
 @dataclass(frozen=True)
 class SiteEvidence:
-    """One site: what the plan says of it, and what was seen there. `missing` says why nothing was."""
+    """One site: what the plan says of it, and what was seen there.
+
+    `missing` says why nothing was. `mixed`: its bits are the method's choice, up to those of the plan's grid.
+    """
 
     row: PlanRow
     site: Site
@@ -21,6 +24,7 @@ class SiteEvidence:
     fit: SiteFit | None
     views: tuple[View, ...]
     missing: str | None = None
+    mixed: bool = False
 
     @property
     def name(self) -> str:
@@ -42,6 +46,8 @@ class SiteEvidence:
             return 32
         if self.fit.state in (State.FLOAT, State.UNEVEN, State.MISSES_ZERO):
             return 32
+        if self.mixed and self.fit.positions > 1:
+            return self.fit.bits
         return max(self.row.spec.bits, self.fit.bits if self.fit.positions > self.allowed_positions else 0)
 
     @property
