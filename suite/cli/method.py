@@ -26,6 +26,7 @@ def command() -> None:
 
 @command.command(
     "new",
+    short_help="Write a method that works already, with its card and its test.",
     epilog="""\b
 Examples:
   suite method new my_method                               in a checkout: method, card and test in their places
@@ -65,6 +66,7 @@ def new(name: str, out: Path | None, package: bool, as_json: bool) -> None:
 
 @command.command(
     "check",
+    short_help="Run the contract's checks on a method, wherever it comes from.",
     epilog="""\b
 Examples:
   suite method check rtn
