@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from suite.methods.api.workbench import Workbench
 
 
-class Diverged(Exception):  # noqa: N818 - the name of the record's status
+class Diverged(Exception):
     """Learning left the finite numbers. Not a mistake of the user: the run is recorded with the status `diverged`."""
 
 
