@@ -62,8 +62,10 @@ class Axis:
     other_cost: Cost | None = None
     describable_only: frozenset[str] = field(default_factory=frozenset)
     of_method: bool = False
-    """Part of what a method is: how it chooses the numbers on a grid, at no cost to whoever runs the model. A comparison
-    of methods compares exactly this, so different values are shown but do not forbid ranking."""
+    """Part of what a method is: how it chooses the numbers on a grid, at no cost to whoever runs the model.
+
+    A comparison of methods compares exactly this, so different values are shown but do not forbid ranking.
+    """
 
     def cost(self, value: Value) -> Cost:
         """The inference cost of a value."""
