@@ -24,6 +24,16 @@ _PRODUCED = (
     Role.NORMALIZATION_OUTPUT,
     Role.ACTIVATION_OUTPUT,
 )
+# Roles at which "full-precision" promises that nothing has put the tensor on a grid. Elsewhere it says less: a float
+# average pooling may well read a sum that is on one.
+_PROMISE_FLOAT = (
+    Role.SKIP,
+    Role.RESIDUAL,
+    Role.SUM,
+    Role.PRODUCT_LEFT,
+    Role.PRODUCT_RIGHT,
+    Role.NETWORK_OUTPUT,
+)
 # The axis that decides whether a site of this role is quantized at all. Operands of matrix products always are.
 _SWITCHES = {
     Role.SKIP: "skip_connection",
@@ -68,6 +78,7 @@ class _Grid:
     edges: tuple[tuple[str, int], ...] = ()
     repeated_after: list[str] = field(default_factory=list)
     name: str = ""
+    axis: str = ""  # which axis has the tensor quantized where it is produced
 
 
 class _Planner:
@@ -103,6 +114,7 @@ class _Planner:
                     reason = f"rounded to the grid of {grid.name}"
                 elif grid.name != site.name:
                     reason = f"{ON_THE_GRID}{grid.name}"
+                self._refuse_overruled(site, bits, grid)
             rows.append(
                 PlanRow(
                     site=site.name,
@@ -131,6 +143,21 @@ class _Planner:
         if switch is not None and self.setting[switch] == "full-precision":
             return Bits(None, f"{switch}: full-precision")
         return self._activation_bits(site)
+
+    def _refuse_overruled(self, site: Site, declared: Bits, grid: _Grid) -> None:
+        """A tensor has one grid for all its readers; an axis that asks for another at one of them is not obeyed."""
+        if declared.bits == grid.spec.bits:
+            return
+        root = self.anatomy.root(site.tensor)
+        if declared.bits is None and (site.role not in _PROMISE_FLOAT or root == NETWORK):
+            return
+        if declared.bits is not None and root in grid.repeated_after:
+            return  # an integer mean has the bits of what was pooled: that is what the value of `pooling` says
+        axis = grid.axis or "pooling"
+        raise Unsupported(
+            f"{declared.reason}, but {axis}: {self.setting[axis]} has {site.name} on a grid of {grid.spec.bits} bits",
+            hint=f"change one of {declared.reason.partition(':')[0]} and {axis}",
+        )
 
     def _weight_bits(self, site: Site) -> Bits:
         module = self.anatomy.op(site.op).module
@@ -187,7 +214,8 @@ class _Planner:
                 continue
             if site.role is Role.POOL_OUTPUT and self.setting["pooling"] == INTEGER_POOLING:
                 continue
-            produced[site.tensor] = _Grid(self._spec(site.tensor, bits), Place.PRODUCED, site.tensor)
+            axis = _SWITCHES.get(site.role, "network_input")
+            produced[site.tensor] = _Grid(self._spec(site.tensor, bits), Place.PRODUCED, site.tensor, axis=axis)
         return produced
 
     def _read(self, decisions: dict[str, Bits], produced: dict[str, _Grid]) -> dict[tuple[str, int], _Grid]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from suite.axes import AXES, Section, Setting
 from suite.errors import Unsupported
-from suite.plan import Plan, Role, make_plan
+from suite.plan import Plan, Role, dissect, make_plan
 from suite.quantizers.spec import Granularity
 
 RESIDUAL_MODES = {
@@ -132,7 +134,9 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "values", "sites_changed"), CHANGES, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("name", "values", "sites_changed"), CHANGES, ids=[f"{name}, {values}"[:80] for name, values, _ in CHANGES]
+)
 def test_an_axis_changes_its_rows_and_no_others(
     zoo, base: Setting, name: str, values: dict[str, object], sites_changed: Callable[[Plan], set[str]]
 ) -> None:
@@ -256,6 +260,47 @@ def test_dynamic_integer_pooling_is_refused(zoo, base: Setting) -> None:
     setting = base.replace(activation_parameters="dynamic", pooling="low-precision-integer")
     with pytest.raises(Unsupported, match="pooling"):
         make_plan(zoo.anatomy("tiny-resnet"), setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "overruled", "by"),
+    [
+        (
+            "tiny-resnet",
+            {**RESIDUAL_MODES["float"], "activation_function": "quantized"},
+            "skip_connection: full-precision",
+            "activation_function: quantized",
+        ),
+        (
+            "tiny-mixed",
+            {"elementwise_product": "full-precision", "activation_function": "quantized"},
+            "elementwise_product: full-precision",
+            "activation_function: quantized",
+        ),
+    ],
+)
+def test_an_axis_that_another_one_overrules_is_refused_with_both_names(
+    zoo, base: Setting, name: str, values: dict[str, object], overruled: str, by: str
+) -> None:
+    with pytest.raises(Unsupported, match=f"{overruled}, but {by} has .* on a grid of 4 bits"):
+        make_plan(zoo.anatomy(name), base.replace(**values))
+
+
+def test_a_network_that_ends_in_a_pool_cannot_have_a_float_output_on_the_grid_of_the_pool(base: Setting) -> None:
+    class EndsInPool(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 10, 3)
+            self.pool = nn.AdaptiveAvgPool2d(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.flatten(self.pool(self.conv(x)), 1)
+
+    anatomy = dissect(EndsInPool(), torch.randn(2, 3, 8, 8))
+    with pytest.raises(Unsupported, match="network_output: full-precision, but pooling: requantized"):
+        make_plan(anatomy, base)
+    assert make_plan(anatomy, base.replace(network_output="same")).row("network:output").bits == 4
+    assert make_plan(anatomy, base.replace(pooling="full-precision")).row("network:output").bits == 32
 
 
 def test_batch_norms_are_folded_only_where_the_setting_says_so(zoo, base: Setting) -> None:
