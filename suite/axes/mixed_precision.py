@@ -110,6 +110,7 @@ AXES = (
         observation=Observation(
             how="number of levels against the declared bits: b bits without sign make twice as many"
         ),
+        describable_only=frozenset({"not-counted"}),  # the suite's own figures count every sign
     ),
     Axis(
         id="scales_in_size",

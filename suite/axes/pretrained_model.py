@@ -45,5 +45,6 @@ AXES = (
         observation=Observation(
             why_not="images arrive prepared; how is part of the task, and its hash part of a run's identity"
         ),
+        describable_only=frozenset({"shorter-side", "both-sides"}),
     ),
 )

@@ -60,6 +60,7 @@ def resolve(
     chosen = instance or METHODS.get(method or card.method.id).from_mapping(stated)
     setting = card.setting.replace(**dict(parse_assignment(text) for text in assignments))
     _check_enforceable(setting)
+    _check_weights(setting, weights)
     chosen.check_setting(setting)
     task_id = task or card.task
     model_id = model or card.model
@@ -94,6 +95,16 @@ def _check_enforceable(setting: Setting) -> None:
                 f"{id} = {plain(value)} can be described on a card, but the suite cannot enforce it",
                 hint=f"see 'suite show axis {id}'",
             )
+
+
+def _check_weights(setting: Setting, weights: Path | None) -> None:
+    """Weights do not tell where they come from, but a named source is not the baseline that comes with the suite."""
+    source = setting["baseline_weights"]
+    if source != "task-default" and weights is None:
+        raise Unsupported(
+            f"baseline_weights = {source}, but the run would start from the task's own baseline",
+            hint="give the weights with --weights, or set baseline_weights=task-default",
+        )
 
 
 def _device(name: str) -> str:

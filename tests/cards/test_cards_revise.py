@@ -31,7 +31,7 @@ def test_nothing_changed_gives_the_text_back(card: Card) -> None:
     [
         ("weight_bits", 2, "weight_bits: 2"),
         ("time_limit", 12.5, "time_limit: 12.5"),
-        ("examples", 64, "examples: 64"),
+        ("examples", 512, "examples: 512"),
         ("residual_connection", "full-precision", "residual_connection: full-precision"),
     ],
 )
