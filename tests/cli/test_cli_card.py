@@ -82,7 +82,7 @@ def test_diff_answers_and_its_exit_code_says_so():
     assert suite("card", "diff", LSQ, LSQ) == (0, "same setting\n", "")
     code, out, _ = suite("card", "diff", LSQ, RTN)
     assert code == 1
-    assert out.startswith("different in 13 axes\n")
+    assert out.startswith("different in 14 axes\n")
     assert "  weight_bits: 4 -> 8\n" in out
     assert "besides the setting:\n  method: lsq -> rtn\n" in out
     code, out, _ = suite("card", "diff", LSQ, RTN, "--json")
