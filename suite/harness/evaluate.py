@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.audit import AuditReport, audit
+from suite.axes import Setting
 from suite.errors import SuiteError
 from suite.harness.costs import EpochTime, Spent, epoch_time, spending
 from suite.harness.environment import capture_environment
@@ -43,6 +44,8 @@ from suite.tasks.vault import sealed
 
 EVALUATION_BATCH = 250
 """Examples in one forward pass of an evaluation; part of a run's identity, because it decides floating-point sums."""
+ONE_BY_ONE = 1
+"""The same where ranges are dynamic: an answer must not depend on which other test examples share its batch."""
 AUDIT_BATCHES, AUDIT_BATCH = 3, 64
 EPOCH_BATCH = 128
 
@@ -64,7 +67,7 @@ def evaluate(
     reporter = Reporter(Mode.SILENT if quiet else Mode.AUTO)
     task = get_task(request.task, request.data)
     baseline = get_baseline(request.model, request.weights)
-    identity = identify(request, task, baseline, batch_size=EVALUATION_BATCH)
+    identity = identify(request, task, baseline, batch_size=evaluation_batch(request.setting))
     run_id = identity.run_id
     known = None if force else store.find(run_id)
     if known is not None and known.status is not Status.FAILED:
@@ -86,6 +89,12 @@ class _Measured:
     claims: Claims | None = None
     correct: Tensor | None = None
     report: AuditReport | None = None
+
+
+def evaluation_batch(setting: Setting) -> int:
+    """How many examples pass the quantized model together. A scale per token is found within one example anyway."""
+    dynamic = setting["activation_parameters"] == "dynamic" and setting["activation_granularity"] != "per-token"
+    return ONE_BY_ONE if dynamic else EVALUATION_BATCH
 
 
 class _Run:
@@ -126,7 +135,7 @@ class _Run:
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
         self.reporter.say(f"run {self.identity.run_id}: {len(self.test)} test examples")
-        float_correct = self.answers(self.reference, "float model on the test examples")
+        float_correct = self._float_answers()
         epoch = self._epoch()
         measured, spent = self._quantize()
         if measured.status is Status.COMPLETED:
@@ -135,20 +144,26 @@ class _Run:
         model = self.model if save_model and measured.status is Status.COMPLETED else None
         return record, run_files(self.request, record, float_correct, measured.correct, model)
 
-    def answers(self, model: nn.Module, label: str) -> Tensor:
+    def answers(self, model: nn.Module, label: str, batch_size: int) -> Tensor:
         """Per test example: was `model` right? Moves no random stream and no state of the model."""
         training = model.training
         model.eval()
         found: list[Tensor] = []
         with torch.inference_mode(), self.reporter.bar(len(self.test), label) as bar:
-            for images, labels in self._test_batches(EVALUATION_BATCH):
+            for images, labels in self._test_batches(batch_size):
                 logits = model(images).float().cpu()
                 if not torch.isfinite(logits).all():
-                    raise Diverged("the quantized model's outputs are not finite")
+                    raise Diverged("its outputs on the test examples are not finite")
                 found.append(self.task.outcomes(logits, labels))
                 bar.advance(len(labels))
         model.train(training)
         return torch.cat(found)
+
+    def _float_answers(self) -> Tensor:
+        try:
+            return self.answers(self.reference, "float model on the test examples", EVALUATION_BATCH)
+        except Diverged as broken:
+            raise SuiteError(f"the float model cannot be a baseline: {broken}", hint="check its weights") from broken
 
     def _test_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.test), size):
@@ -199,7 +214,8 @@ class _Run:
     def _observe(self, measured: _Measured, float_correct: Tensor, epoch_fraction: float) -> None:
         """Score the model the method left behind, and look at it from outside."""
         try:
-            measured.correct = self.answers(self.model, "quantized model on the test examples")
+            batch_size = evaluation_batch(self.setting)
+            measured.correct = self.answers(self.model, "quantized model on the test examples", batch_size)
         except Diverged as stopped:
             measured.status, measured.message = Status.DIVERGED, _line(stopped)
             return

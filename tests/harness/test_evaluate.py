@@ -105,6 +105,23 @@ def test_two_processes_write_the_same_record(lsq: Evaluation, tmp_path: Path) ->
     assert contents[0] == lsq.record.content()
 
 
+@pytest.mark.parametrize("granularity", ["per-tensor", "per-channel", "per-token"])
+def test_dynamic_ranges_do_not_depend_on_which_test_examples_share_a_batch(
+    granularity: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for size in (250, 7):
+        monkeypatch.setattr(evaluate_module, "EVALUATION_BATCH", size)
+        asked = request_for(
+            RTN, activation_parameters="dynamic", activation_granularity=granularity, activation_bits=2, weight_bits=3
+        )
+        run = evaluate(asked, tmp_path / str(size))
+        outcomes = Store(tmp_path / str(size)).outcomes(run.record.run_id)
+        assert outcomes is not None
+        found.append(outcomes.correct)
+    assert np.array_equal(*found)
+
+
 class Looking(METHODS.get("lsq")):  # type: ignore[misc]
     """LSQ that also looks at its model, draws random numbers and asks for data once more, all to no effect."""
 
@@ -121,9 +138,9 @@ def test_an_extra_look_changes_nothing(lsq: Evaluation, root: Path, monkeypatch:
     plain = METHODS.get("lsq").Options.from_mapping({"steps": 6, "batch_size": 32})
     original = evaluate_module._Run.answers
 
-    def twice(run: object, model: torch.nn.Module, label: str) -> torch.Tensor:
-        original(run, model, label)  # type: ignore[arg-type]
-        return original(run, model, label)  # type: ignore[arg-type]
+    def twice(run: object, model: torch.nn.Module, label: str, batch_size: int) -> torch.Tensor:
+        original(run, model, label, batch_size)  # type: ignore[arg-type]
+        return original(run, model, label, batch_size)  # type: ignore[arg-type]
 
     monkeypatch.setattr(evaluate_module._Run, "answers", twice)
     extra = evaluate(request_for(LSQ, method=Looking(plain)), root, force=True)
