@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import torch
 
 from suite.harness.request import Request
@@ -13,11 +15,18 @@ MODULES = (
     "suite.plan",
     "suite.quantizers",
     "suite.audit",
+    "suite.harness.costs",
     "suite.harness.meter",
     "suite.harness.streams",
+    "suite.harness.watch",
+    "suite.harness.workbench",
     "suite.models.build",
+    "suite.statistics",
 )
-"""What decides a run's figures besides its method: finding and quantizing sites, drawing data, observing results."""
+"""What decides a run's figures and verdicts besides its method: finding and quantizing sites, drawing data and random
+numbers, observing results, and measuring what they cost."""
+LIBRARIES = {"timm": "timm", "torchvision": "torchvision"}
+"""Prefix of a model id -> the distribution whose code is the model: a new version may compute something else."""
 
 
 def identify(
@@ -39,9 +48,16 @@ def identify(
         modules=places,
         data=task.identity,
         weights=baseline.weights_hash,
+        library=_library(baseline.model),
         torch=str(torch.__version__),
         device=torch.device(request.device).type,
         batch_size=batch_size,
         dtype=str(dtype).removeprefix("torch."),
         threads=request.threads,
     )
+
+
+def _library(model: str) -> str:
+    """The distribution that the architecture comes from, with its version; empty for the suite's own."""
+    distribution = LIBRARIES.get(model.partition(":")[0])
+    return f"{distribution} {importlib.metadata.version(distribution)}" if distribution else ""

@@ -29,6 +29,7 @@ PARTS = (
     "sources",
     "data",
     "weights",
+    "library",
     "torch",
     "device",
     "batch_size",
@@ -61,8 +62,12 @@ class Identity:
         batch_size: int,
         dtype: str,
         threads: int,
+        library: str = "",
     ) -> Identity:
-        """Gather the parts. `modules` are where sources are followed from; `data` and `weights` are hashes."""
+        """Gather the parts. `modules` are where sources are followed from; `data` and `weights` are hashes.
+
+        `library` names the distribution and version that a model's code comes from, where it is not the suite's own.
+        """
         roots = sorted(modules)
         given: dict[str, object] = {
             "method": method,
@@ -75,6 +80,7 @@ class Identity:
             "sources": source_hashes(roots),
             "data": data,
             "weights": weights,
+            "library": library,
             "torch": torch,
             "device": device,
             "batch_size": batch_size,
@@ -169,7 +175,7 @@ def why_stale(record: Record, present: Mapping[str, object]) -> Staleness:
     return Staleness(record.run_id, changes(then, now), unchecked)
 
 
-ENVIRONMENTAL = ("data", "weights", "device", "batch_size", "dtype", "threads")
+ENVIRONMENTAL = ("data", "weights", "library", "device", "batch_size", "dtype", "threads")
 """Parts that a record alone cannot recompute; the others (method, setting, …) are what the record is a record of."""
 
 

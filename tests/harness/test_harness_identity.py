@@ -41,6 +41,10 @@ def test_the_parts_come_from_the_things_themselves() -> None:
         "suite/plan/placing.py",
         "suite/quantizers/quantizer.py",
         "suite/harness/meter.py",
+        "suite/harness/workbench.py",  # names the random streams
+        "suite/harness/watch.py",  # verdicts
+        "suite/harness/costs.py",
+        "suite/statistics/paired.py",
         "suite/tasks/digits.py",
         "suite/models/digits_resnet.py",
     ):
@@ -59,6 +63,18 @@ def test_what_changes_figures_changes_the_run() -> None:
     changed = [request(), request(seed=1), request(threads=7), request("weight_bits=4")]
     assert len({identity(asked).run_id for asked in changed}) == 4
     assert identity(request(), batch_size=100).run_id != identity(request()).run_id
+
+
+def test_the_library_that_a_model_comes_from_is_part_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert identity(request()).parts["library"] == ""
+    baseline = dataclasses.replace(get_baseline("digits-resnet"), model="timm:resnet10t")
+    ids = set()
+    for version in ("1.0.15", "1.0.16"):
+        monkeypatch.setattr("importlib.metadata.version", lambda name, version=version: f"{version} of {name}")
+        found = identify(request(), get_task("digits"), baseline, batch_size=250)
+        assert found.parts["library"] == f"timm {version} of timm"
+        ids.add(found.run_id)
+    assert len(ids) == 2
 
 
 def test_a_method_of_a_stranger_brings_its_own_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

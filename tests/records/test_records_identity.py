@@ -159,7 +159,7 @@ def stored(build: Callable[..., Record], modules: list[str]) -> Record:
 def test_an_unchanged_run_is_up_to_date(build: Callable[..., Record], plugin: Path) -> None:
     found = why_stale(stored(build, ["plugin_of_a_stranger.method"]), {})
     assert not found.stale
-    assert found.unchecked == ("data", "weights", "device", "batch_size", "dtype", "threads")
+    assert found.unchecked == ("data", "weights", "library", "device", "batch_size", "dtype", "threads")
 
 
 def test_why_stale_names_the_source_file(build: Callable[..., Record], plugin: Path) -> None:
