@@ -24,6 +24,10 @@ def dissect(model: nn.Module, example_input: torch.Tensor) -> Anatomy:
     """
     original = copy.deepcopy(model).eval()
     expected = original(example_input)
+    if isinstance(expected, torch.Tensor) and not expected.isfinite().all():
+        raise Unsupported(
+            f"the outputs of {type(model).__name__} are not finite", hint="check its weights, and what it reads"
+        )
     hierarchy = trace(copy_of(model).eval())
     flow = flow_of(hierarchy, example_input)
     fused = any(container.fused_graph is not None for container in hierarchy.containers.values())

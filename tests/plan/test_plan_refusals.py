@@ -203,3 +203,12 @@ def test_awkward_forwards_are_traced_exactly(base: Setting) -> None:
         assert len({float(placed(images).sum()) for _ in range(4)}) > 1
         placed.eval()
         assert torch.equal(placed(images), model(images))
+
+
+def test_a_model_whose_outputs_are_not_finite_is_refused_for_that(base: Setting) -> None:
+    class Overflows(Base):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.first(x) * 3e38 * 3e38)
+
+    with pytest.raises(Unsupported, match="outputs of Overflows are not finite"):
+        dissect(Overflows(), torch.ones(2, 4))
