@@ -165,7 +165,9 @@ class _Walker:
             self.flow.shapes[name] = tuple(tensor.shape[1:])
         settings = (None, getattr(module, "min_val", None)) if module is not None else arguments
         if gives_non_negative(function.lower(), settings, {} if module is not None else keywords) or (
-            kind in _KEEPS_SIGN and all(operand.tensor in self.flow.non_negative for operand in operands)
+            kind in _KEEPS_SIGN
+            and all(operand.tensor in self.flow.non_negative for operand in operands)
+            and (kind is not Kind.CONCAT or len(operands) == len(operand_nodes(node)))  # else constants are among them
         ):
             self.flow.non_negative.add(name)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from suite.axes import Setting
 from suite.errors import Unsupported
-from suite.plan.anatomy import NETWORK, Anatomy, Kind, Role, Site
+from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site
 from suite.plan.sharing import Demand, group_demands
 from suite.plan.specs import Bits, activation_spec, general_bits, layer_bits, refuse_describable, weight_spec
 from suite.plan.table import ON_THE_GRID, Place, Plan, PlannedQuantizer, PlanRow
@@ -198,12 +198,13 @@ class _Planner:
         )
 
     def _channel_axis(self, tensor: str) -> int:
-        """Images and their features are [N, C, H, W], tokens [N, T, C]; operands of attention end in their features."""
+        """Images and their features are [N, C, H, W], tokens [N, T, C]; operands of attention end in their features.
+
+        Linear layers and layer norms work along the last axis, whatever is before it: [N, H, W, C] in some networks.
+        """
         rank = len(self.anatomy.tensors[tensor].shape) + 1
-        kinds = {op.kind for op, _ in self.anatomy.edges(tensor)} | {self.anatomy.op(tensor).kind}
-        if kinds & {Kind.MATMUL, Kind.SOFTMAX}:
-            return rank - 1
-        return rank - 1 if rank == 3 else 1
+        around = [self.anatomy.op(tensor), *(op for op, _ in self.anatomy.edges(tensor))]
+        return rank - 1 if rank == 3 or any(_along_last_axis(op) for op in around) else 1
 
     def _produced(self, decisions: dict[str, Bits]) -> dict[str, _Grid]:
         """Grids at the place of production, by tensor. An integer mean is on the grid of the pool's input."""
@@ -271,3 +272,10 @@ class _Planner:
             sources = {self._source(operand.tensor, on_grid) for operand in op.operands}
             return sources.pop() if len(sources) == 1 else None
         return None
+
+
+def _along_last_axis(op: Operation) -> bool:
+    """Whether an operation has its channels in the last axis of what it reads and gives."""
+    if op.kind is Kind.WEIGHTED:
+        return op.weight_shape is not None and len(op.weight_shape) == 2
+    return op.kind in (Kind.MATMUL, Kind.SOFTMAX) or op.function in ("LayerNorm", "layer_norm", "RMSNorm", "rms_norm")

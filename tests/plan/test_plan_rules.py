@@ -216,6 +216,51 @@ def test_channels_are_where_the_tensor_has_them(zoo, base: Setting) -> None:
     assert axes["head:input"] == 1  # [N, C]
 
 
+class ChannelsLast(nn.Module):
+    """A convolution, then a linear layer on [N, H, W, C], as networks of the ConvNeXt family have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.norm = nn.LayerNorm(6)
+        self.up = nn.Linear(6, 12)
+        self.gelu = nn.GELU()
+        self.down = nn.Linear(12, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x).permute(0, 2, 3, 1))
+        return self.down(self.gelu(self.up(x))).permute(0, 3, 1, 2).mean((2, 3))
+
+
+def test_linear_layers_have_their_channels_last_in_images_too(base: Setting) -> None:
+    anatomy = dissect(ChannelsLast(), torch.randn(2, 3, 8, 8))
+    plan = make_plan(anatomy, base.replace(activation_granularity="per-channel", network_output="same"))
+    axes = {row.site: row.spec.channel_axis for row in plan.rows if row.spec and row.role is not Role.WEIGHT}
+    assert axes["conv:input"] == 1
+    assert axes["up:input"] == axes["down:input"] == 3
+
+
+class WithToken(nn.Module):
+    """Puts a token that may be negative in front of tokens that are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(4, 4)
+        self.token = nn.Parameter(-torch.ones(1, 1, 4))
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat((self.token.expand(x.shape[0], -1, -1), torch.relu(self.stem(x))), dim=1)
+        return self.head(x).mean(1)
+
+
+def test_a_constant_in_a_concatenation_may_be_negative(base: Setting) -> None:
+    anatomy = dissect(WithToken(), torch.randn(2, 3, 4))
+    plan = make_plan(anatomy, base.replace(network_output="same"))
+    assert plan.row("head:input").spec is not None
+    assert plan.row("head:input").spec.signed  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("target", "allowed", "bits"),
     [(4.3, "any-integer", 4), (4.5, "any-integer", 4), (2.6, "any-integer", 3), (3.1, (2, 4, 8), 4), (11, (4, 16), 16)],
