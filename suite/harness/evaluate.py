@@ -25,7 +25,7 @@ from suite.axes import Setting
 from suite.errors import SuiteError
 from suite.harness.costs import EpochTime, Spent, epoch_time, spending
 from suite.harness.environment import capture_environment
-from suite.harness.files import run_files
+from suite.harness.files import WEIGHTS, run_files
 from suite.harness.identity import identify
 from suite.harness.meter import DataMeter, MeterReport
 from suite.harness.progress import Mode, Reporter
@@ -62,7 +62,7 @@ class Evaluation:
 def evaluate(
     request: Request, root: Path | None = None, *, force: bool = False, save_model: bool = False, quiet: bool = True
 ) -> Evaluation:
-    """Measure `request`, or find its record; a run that failed is measured again."""
+    """Measure `request`, or find its record; a run that failed, or whose model was not kept, is measured again."""
     store = Store(root)
     reporter = Reporter(Mode.SILENT if quiet else Mode.AUTO)
     task = get_task(request.task, request.data)
@@ -70,7 +70,8 @@ def evaluate(
     identity = identify(request, task, baseline, batch_size=evaluation_batch(request.setting))
     run_id = identity.run_id
     known = None if force else store.find(run_id)
-    if known is not None and known.status is not Status.FAILED:
+    lacks_model = save_model and known is not None and not (store.folder(run_id) / WEIGHTS).is_file()
+    if known is not None and known.status is not Status.FAILED and not (lacks_model and known.score is not None):
         return Evaluation(known, store.folder(run_id), found=True)
     streams = Streams(request.seed)
     with deterministic(streams, threads=request.threads):

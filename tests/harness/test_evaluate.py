@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from suite.cards import load_card
 from suite.errors import DataAccessError, SuiteError, Unsupported
@@ -72,6 +73,16 @@ def test_the_same_request_is_found_and_force_measures_again(lsq: Evaluation, roo
     forced = evaluate(request_for(LSQ, options=QUICK_LSQ), root, force=True)
     assert not forced.found
     assert forced.record.content() == lsq.record.content()
+
+
+def test_a_model_that_was_not_kept_is_made_again_and_the_record_stays(tmp_path: Path) -> None:
+    first = evaluate(request_for(RTN), tmp_path)
+    assert not (first.folder / "model.safetensors").exists()
+    kept = evaluate(request_for(RTN), tmp_path, save_model=True)
+    assert (kept.found, kept.record.content()) == (False, first.record.content())
+    weights = load_file(kept.folder / "model.safetensors")
+    assert any(name.endswith("weight_quantizer.scale") for name in weights)
+    assert evaluate(request_for(RTN), tmp_path, save_model=True).found
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"weight_bits": 3}, {"options": ("steps=7",)}], ids=str)
