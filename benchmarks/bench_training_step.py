@@ -27,7 +27,8 @@ from suite.models import build_model
 from suite.plan import calibrating, dissect, initialize_weights, make_plan, place, prepare, quantizers_of
 
 BATCH = 128
-ROUNDS = 7
+ROUNDS = 11
+THREADS = min(2, os.cpu_count() or 1)
 RECIPE = Recipe(steps=1, batch_size=BATCH, learning_rate=1e-3)
 SETTING = Setting.default().replace(**LearnedStepSize.recommended)
 """W4A4 as on the card: weights, what matrix products read, residual branches, their sums, and 8 bits at both ends."""
@@ -147,7 +148,7 @@ def textbook_step(batch: tuple[Tensor, Tensor]) -> Step:
 @pytest.fixture(scope="module")
 def steps(batch: tuple[Tensor, Tensor]) -> Iterator[dict[str, Step]]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(THREADS)
     with contextlib.ExitStack() as stack:
         made = {
             "float, compiled": suite_step(build_model("resnet20", classes=10), batch, stack),
