@@ -199,26 +199,31 @@ class _Run:
             self.reporter,
         )
         with spending() as spent, sealed() as seal:
+            measured = _Measured(Status.COMPLETED)
             try:
-                measured = _Measured(Status.COMPLETED, claims=self.request.method.quantize(bench))
-            except Diverged as stopped:
-                measured = _Measured(Status.DIVERGED, _line(stopped))
-            except SuiteError as mistake:
-                measured = _Measured(Status.FAILED, str(mistake))
-            except Exception as bug:
-                self.reporter.say(traceback.format_exc())
-                measured = _Measured(Status.FAILED, f"{type(bug).__name__}: {_line(bug)}")
+                measured.claims = self.request.method.quantize(bench)
+            except Exception as error:
+                measured.status, measured.message = self._ending(error)
         self.watch.detach()
         self.refused = seal.attempts
         return measured, spent
+
+    def _ending(self, error: Exception) -> tuple[Status, str]:
+        """How a run ends on this error; a bug shows its traceback, and all three leave a record."""
+        if isinstance(error, Diverged):
+            return Status.DIVERGED, _line(error)
+        if isinstance(error, SuiteError):
+            return Status.FAILED, str(error)
+        self.reporter.say("".join(traceback.format_exception(error)))
+        return Status.FAILED, f"{type(error).__name__}: {_line(error)}"
 
     def _observe(self, measured: _Measured, float_correct: Tensor, epoch_fraction: float) -> None:
         """Score the model the method left behind, and look at it from outside."""
         try:
             batch_size = evaluation_batch(self.setting)
             measured.correct = self.answers(self.model, "quantized model on the test examples", batch_size)
-        except Diverged as stopped:
-            measured.status, measured.message = Status.DIVERGED, _line(stopped)
+        except Exception as error:  # the method's doing: until it worked on it, this model ran
+            measured.status, measured.message = self._ending(error)
             return
         batches = [self.test.images[start : start + AUDIT_BATCH].to(self.device) for start in self._audit_starts()]
         measured.report = audit(

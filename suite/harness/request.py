@@ -60,7 +60,7 @@ def resolve(
     chosen = instance or METHODS.get(method or card.method.id).from_mapping(stated)
     setting = card.setting.replace(**dict(parse_assignment(text) for text in assignments))
     _check_enforceable(setting)
-    _check_weights(setting, weights)
+    setting = _with_source(setting, weights)
     chosen.check_setting(setting)
     task_id = task or card.task
     model_id = model or card.model
@@ -97,14 +97,17 @@ def _check_enforceable(setting: Setting) -> None:
             )
 
 
-def _check_weights(setting: Setting, weights: Path | None) -> None:
-    """Weights do not tell where they come from, but a named source is not the baseline that comes with the suite."""
+def _with_source(setting: Setting, weights: Path | None) -> Setting:
+    """The setting with a source of weights that is true: a given file is not the baseline that comes with the suite."""
     source = setting["baseline_weights"]
-    if source != "task-default" and weights is None:
+    if weights is None and source != "task-default":
         raise Unsupported(
             f"baseline_weights = {source}, but the run would start from the task's own baseline",
             hint="give the weights with --weights, or set baseline_weights=task-default",
         )
+    if weights is not None and source == "task-default":
+        return setting.replace(baseline_weights=weights.name)
+    return setting
 
 
 def _device(name: str) -> str:

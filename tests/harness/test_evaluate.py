@@ -215,6 +215,21 @@ class NotFinite(METHODS.get("rtn")):  # type: ignore[misc]
             next(parameter for parameter in work.model.parameters() if parameter.dim() == 1).fill_(float("nan"))
 
 
+class Broken(METHODS.get("rtn")):  # type: ignore[misc]
+    """Leaves a model behind that cannot run."""
+
+    def quantize(self, work: Workbench) -> None:
+        super().quantize(work)
+        work.model.double()
+
+
+def test_a_model_that_no_longer_runs_is_a_failed_record(tmp_path: Path) -> None:
+    result = evaluate(request_for(RTN, method=Broken()), tmp_path)
+    assert result.record.status is Status.FAILED
+    assert result.record.score is None
+    assert "Error" in result.record.message
+
+
 def test_outputs_that_are_not_numbers_are_a_divergence(tmp_path: Path) -> None:
     result = evaluate(request_for(RTN, method=NotFinite()), tmp_path)
     assert result.record.status is Status.DIVERGED
@@ -234,6 +249,14 @@ def test_a_card_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="resnet20"):
         evaluate(request, tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_weights_given_by_path_are_named_on_the_card() -> None:
+    given = resolve(load_card(RTN), weights=Path("somewhere/mine.safetensors"))
+    assert given.setting["baseline_weights"] == "mine.safetensors"
+    assert given.card.values["baseline_weights"] == "mine.safetensors"
+    named = resolve(load_card(RTN), assignments=["baseline_weights=my own training"], weights=Path("mine.pt"))
+    assert named.setting["baseline_weights"] == "my own training"
 
 
 def test_more_examples_than_there_are_name_the_axis(tmp_path: Path) -> None:
