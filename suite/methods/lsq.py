@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from suite.errors import Unsupported
 from suite.methods.api import LEARNED_STEPS, Method, Needs, Options, Paper, Workbench, option
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import Compilation, Optimizer, Recipe, Schedule
-from suite.methods.engines.training import train
+from suite.methods.engines.training import parted_doors, train
 from suite.plan import quantizers_of
 from suite.quantizers import RangeRule
 from suite.quantizers.ranges import Rule
@@ -34,7 +35,7 @@ class LsqOptions(Options):
         1.0, doc="rate of the steps over the rate of the weights; 0 freezes them", minimum=0.0
     )
     compile: Literal["auto", "never", "always"] = option(
-        "auto", doc="compile the training step; auto: where a run is long and the model large enough to gain"
+        "auto", doc="compile the training step; auto: where it gains, and eagerly where it fails; always: or fail"
     )
 
     @classmethod
@@ -79,10 +80,19 @@ class LearnedStepSize(Method):
 
     def quantize(self, work: Workbench) -> None:
         start: Rule = RangeRule.ITERATIVE_MSE if self.options.initialization == "mse" else "lsq"
-        calibrate(work, weight_start=start, activation_start=start)
-        for quantizer in quantizers_of(work.model).values():
+        recipe = self.recipe()
+        quantizers = quantizers_of(work.model).values()
+        if not quantizers:
+            raise Unsupported(
+                "lsq has no step to learn: this setting puts no grid on any weight or activation",
+                hint="lower weight_bits or activation_bits, or the bits of the first and last layer",
+            )
+        # From the training examples alone: validation examples that had set ranges could not choose the checkpoint.
+        examples, _ = parted_doors(work, recipe)
+        calibrate(work, weight_start=start, activation_start=start, data=examples)
+        for quantizer in quantizers:
             quantizer.learn_step()
-        train(work, self.recipe())
+        train(work, recipe)
 
     def recipe(self) -> Recipe:
         """The training recipe that the options describe."""

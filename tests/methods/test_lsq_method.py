@@ -60,6 +60,32 @@ def test_a_step_rate_of_zero_freezes_the_steps() -> None:
     assert not torch.equal(bench.model.middle.weight, fresh.model.middle.weight)
 
 
+def test_held_out_examples_set_no_range() -> None:
+    changes = {"checkpoint": "best-on-validation", "initialization_examples": "all"}
+    ordinary, glaring = toy_bench(toy_setting(**changes)), toy_bench(toy_setting(**changes))
+    glaring.data.images[:6] *= 100  # what the toy door holds out of 64 at a tenth
+    for bench in (ordinary, glaring):
+        one_step().quantize(bench)
+        assert bench.data.held is not None
+        assert bench.data.held.size == 6
+    for name, quantizer in quantizers_of(glaring.model).items():
+        assert torch.equal(quantizer.scale, quantizers_of(ordinary.model)[name].scale), name
+
+
+def test_a_setting_without_any_grid_is_refused() -> None:
+    ends = (
+        "first_layer_weights",
+        "last_layer_weights",
+        "first_layer_activations",
+        "last_layer_activations",
+        "network_input",
+    )
+    bench = toy_bench(toy_setting(weight_bits=32, activation_bits=32, **dict.fromkeys(ends, "same")))
+    with pytest.raises(Unsupported, match="puts no grid on any weight or activation"):
+        one_step().quantize(bench)
+    assert bench.data.requests == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

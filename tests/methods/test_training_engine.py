@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
+from typing import Never
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from toys import ToyBench, toy_bench, toy_setting
 
 from suite.errors import SuiteError
 from suite.methods.api import Diverged
+from suite.methods.engines import acceleration
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe, Schedule
 from suite.methods.engines.training import make_optimizer, steps_per_epoch, train
@@ -178,23 +181,57 @@ def test_the_last_state_asks_for_no_validation() -> None:
     assert bench.data.held is None
 
 
-def test_where_compiling_fails_training_goes_on_with_a_note(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_validation_is_looked_at_after_every_epoch_and_at_the_end_where_steps_are_given() -> None:
+    recipe = Recipe(steps=8, batch_size=16, learning_rate=0.3, schedule=Schedule.CONSTANT, validation_fraction=0.25)
+    bench = started({"checkpoint": "best-on-validation"})
+    train(bench, recipe)
+    held = bench.data.held
+    assert held is not None
+    assert held.requests == 3  # 48 examples in batches of 16: after steps 3 and 6, and after step 8
+
+
+def refuse(*_: object, **__: object) -> Never:
+    raise RuntimeError("no C++ compiler\nand a page of advice")
+
+
+def refuse_when_called(*_: object, **__: object) -> object:
+    return refuse
+
+
+# Some failures show when compilation is asked for (an interpreter too new), others at the first call (no compiler).
+FAILURES = pytest.mark.parametrize("broken_compile", [refuse, refuse_when_called])
+
+
+@FAILURES
+def test_where_compiling_fails_training_goes_on_with_one_note(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken_compile: Callable[..., object]
 ) -> None:
     recipe = Recipe(steps=3, batch_size=16)
     plain = started()
     train(plain, recipe)
 
-    def refuse(*_: object, **__: object) -> object:
-        raise RuntimeError("no C++ compiler")
-
-    monkeypatch.setattr(torch, "compile", lambda function, **_: refuse)
+    monkeypatch.setattr(torch, "compile", broken_compile)
+    monkeypatch.setattr(acceleration, "COMPILE_FROM_STEPS", 1)
+    monkeypatch.setattr(acceleration, "COMPILE_FROM_PARAMETERS", 1)
     broken = started()
     with caplog.at_level(logging.WARNING, logger="suite.training"):
-        train(broken, Recipe(steps=3, batch_size=16, compilation=Compilation.ALWAYS))
-    assert "training goes on without" in caplog.text
+        train(broken, Recipe(steps=3, batch_size=16, compilation=Compilation.AUTO))
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiling the training step failed (RuntimeError); training goes on without"
+    ]
     assert same(state(plain.model), state(broken.model))
     assert "forward" not in vars(broken.model)
+
+
+@FAILURES
+def test_where_compiling_fails_although_it_was_asked_for_the_run_ends(
+    monkeypatch: pytest.MonkeyPatch, broken_compile: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(torch, "compile", broken_compile)
+    bench = started()
+    with pytest.raises(SuiteError, match=r"training step failed: RuntimeError: no C\+\+ compiler \("):
+        train(bench, Recipe(steps=3, batch_size=16, compilation=Compilation.ALWAYS))
+    assert "forward" not in vars(bench.model)
 
 
 class Textbook(nn.Module):

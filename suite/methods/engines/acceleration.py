@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from suite.errors import SuiteError
 from suite.methods.engines.recipe import Compilation
 
 log = logging.getLogger("suite.training")
@@ -27,8 +28,10 @@ def worth_compiling(compilation: Compilation, model: nn.Module, steps: int) -> b
 
 
 @contextmanager
-def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True) -> Iterator[None]:
-    """While the block lasts, `model.forward` is compiled for training on full batches; where that fails, eager.
+def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True, required: bool = False) -> Iterator[None]:
+    """While the block lasts, `model.forward` is compiled for training on full batches.
+
+    Where that fails, a `SuiteError` ends the run if it is `required`; otherwise training goes on eagerly, with a note.
 
     Only `forward` is replaced: hooks on the model still run, and validation and the last, smaller batch stay eager,
     because each new shape or mode would be compiled again for a single use.
@@ -37,22 +40,29 @@ def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True) -> Itera
         yield
         return
     eager = model.forward
-    fast: Callable[[Tensor], Tensor] | None = torch.compile(eager, dynamic=False)
-    proven = False
+    fast: Callable[[Tensor], Tensor] | None = None
+    failed = False
 
     def forward(images: Tensor) -> Tensor:
-        nonlocal fast, proven
-        if fast is None or not model.training or images.shape[0] != batch_size:
+        nonlocal fast, failed
+        if failed or not model.training or images.shape[0] != batch_size:
             return eager(images)  # type: ignore[no-any-return]
-        if proven:
+        if fast is not None:
             return fast(images)
         try:
-            result = fast(images)
+            attempt: Callable[[Tensor], Tensor] = torch.compile(eager, dynamic=False)
+            result = attempt(images)
         except Exception as error:  # a missing C++ compiler, for one, surfaces as any of a dozen exception types
+            if required:
+                reason = (str(error).splitlines() or [""])[0]
+                raise SuiteError(
+                    f"compiling the training step failed: {type(error).__name__}: {reason}",
+                    hint="install a C++ compiler, or leave compile at auto, which goes on without",
+                ) from error
             log.warning("compiling the training step failed (%s); training goes on without", type(error).__name__)
-            fast = None
+            failed = True
             return eager(images)  # type: ignore[no-any-return]
-        proven = True
+        fast = attempt
         return result
 
     model.__dict__["forward"] = forward

@@ -22,11 +22,13 @@ def calibrate(
     weight_start: Rule | None = None,
     activation_start: Rule | None = None,
     batch_size: int = BATCH_SIZE,
+    data: DataDoor | None = None,
 ) -> None:
     """Initialize all quantizers of `work.model`: weights first, then activations.
 
     Activations are observed on the float network, so that no range depends on the order in which quantizers are set.
     `weight_start` and `activation_start` replace the plan's range rules, where something is learned or searched later.
+    `data` replaces the door of the workbench, where some of its examples are held out.
     """
     model = work.model
     for quantizer in quantizers_of(model).values():
@@ -34,14 +36,15 @@ def calibrate(
         if start is not None:
             quantizer.start_rule = start
     initialize_weights(model)
-    calibrate_activations(work, batch_size=batch_size)
+    calibrate_activations(work, batch_size=batch_size, data=data)
 
 
-def calibrate_activations(work: Workbench, *, batch_size: int = BATCH_SIZE) -> None:
+def calibrate_activations(work: Workbench, *, batch_size: int = BATCH_SIZE, data: DataDoor | None = None) -> None:
     """Observe the examples that `initialization_examples` grants, and set the static scales of activations."""
     if not static_activations(work.model):
         return
-    total = initialization_examples(work.setting, work.data)
+    data = work.data if data is None else data
+    total = initialization_examples(work.setting, data)
     work.model.eval()
     with (
         torch.no_grad(),
@@ -49,7 +52,7 @@ def calibrate_activations(work: Workbench, *, batch_size: int = BATCH_SIZE) -> N
         all_off(work.model),
         calibrating(work.model),
     ):
-        for images in first_examples(work.data, total, batch_size):
+        for images in first_examples(data, total, batch_size):
             work.model(images.to(work.device))
             progress.advance(len(images))
 

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from suite.errors import SuiteError
 from suite.methods.api import Batch, DataDoor, Diverged, Workbench
 from suite.methods.engines.acceleration import channels_last, compiled, worth_compiling
-from suite.methods.engines.recipe import BatchNorm, Optimizer, Recipe
+from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe
 from suite.plan import quantizers_of
 from suite.quantizers import Quantizer
 
@@ -38,10 +38,9 @@ class Trained:
 def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_entropy) -> Trained:
     """Train `work.model` in place and leave it in eval mode. Raises `Diverged` when the loss is no longer finite."""
     model = work.model.to(work.device)
-    door, validation = _doors(work, recipe)
-    total = recipe.total_steps(
-        steps_per_epoch(door.size, recipe.batch_size, work.setting["incomplete_batches"] == "dropped")
-    )
+    door, validation = parted_doors(work, recipe)
+    per_epoch = steps_per_epoch(door.size, recipe.batch_size, work.setting["incomplete_batches"] == "dropped")
+    total = recipe.total_steps(per_epoch)
     if total < 1:
         raise SuiteError(
             f"{door.size} examples give no training step in batches of {recipe.batch_size}",
@@ -52,10 +51,14 @@ def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_e
     ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
     keeper = _BestKeeper(model, validation, recipe.batch_size)
     looks = _Looks(total)
-    per_epoch = max(1, total // (recipe.epochs or 1))
     with (
         channels_last(model) as layout,
-        compiled(model, recipe.batch_size, wanted=worth_compiling(recipe.compilation, model, total)),
+        compiled(
+            model,
+            recipe.batch_size,
+            wanted=worth_compiling(recipe.compilation, model, total),
+            required=recipe.compilation is Compilation.ALWAYS,
+        ),
         _training(model, recipe),
         _own_randomness(work),
         work.progress(total, "training") as progress,
@@ -73,7 +76,7 @@ def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_e
             seen = looks.add(step, value)
             if seen is not None:
                 progress.advance(seen.steps, loss=seen.loss, rate=rate)
-            if (step + 1) % per_epoch == 0 or step + 1 == total:
+            if step + 1 == total or (step + 1) % per_epoch == 0:
                 keeper.look()
     keeper.restore()
     model.eval()
@@ -109,7 +112,12 @@ def make_optimizer(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe
     return kind(groups, betas=(recipe.momentum, 0.999), fused=True)
 
 
-def _doors(work: Workbench, recipe: Recipe) -> tuple[DataDoor, DataDoor | None]:
+def parted_doors(work: Workbench, recipe: Recipe) -> tuple[DataDoor, DataDoor | None]:
+    """The doors to training and, where the checkpoint asks for them, to validation examples.
+
+    One run parts its examples once and for all, so whoever calibrates before the training asks here too: otherwise
+    validation examples would set ranges.
+    """
     if work.setting["checkpoint"] == "best-on-validation":
         return work.data.hold_out(recipe.validation_fraction)
     return work.data, None
