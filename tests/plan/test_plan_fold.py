@@ -83,3 +83,63 @@ def test_plans_of_prepared_and_unprepared_models_agree(zoo, base: Setting) -> No
     unprepared = prepare(model, base)
     assert unprepared is not model
     assert torch.equal(unprepared(images), model(images))
+
+
+class Normed(nn.Module):
+    """A layer, its batch norm, and a second layer that may hold the weight of the first."""
+
+    def __init__(self, layer: nn.Module, norm: nn.Module, *, tied: bool = False) -> None:
+        super().__init__()
+        self.layer, self.norm = layer, norm
+        self.second = copy.deepcopy(layer)
+        if tied:
+            self.second.weight = self.layer.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(F.relu(self.norm(self.layer(x))))
+
+
+def worn(norm: nn.Module) -> nn.Module:
+    """A norm whose statistics matter."""
+    norm.running_mean.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    return norm
+
+
+FOLDED = Setting.default().replace(batch_norm="folded")
+
+
+@torch.no_grad()
+def test_a_weight_of_two_layers_is_not_folded_for_both() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(2, 4, 5, 5)
+    apart = Normed(nn.Conv2d(4, 4, 1), worn(nn.BatchNorm2d(4))).eval()
+    assert torch.allclose(fold_batch_norm(apart)(images), apart(images), rtol=1e-4, atol=1e-5)
+    tied = Normed(nn.Conv2d(4, 4, 1), worn(nn.BatchNorm2d(4)), tied=True).eval()
+    with pytest.raises(Unsupported, match="the weight of layer is also that of second, so norm cannot be folded"):
+        prepare(tied, FOLDED)
+
+
+@pytest.mark.parametrize(
+    ("norm", "words"),
+    [
+        (nn.BatchNorm1d(5), "norm normalizes 5 channels and layer gives 4"),
+        (nn.BatchNorm2d(4), "norm normalizes axis 1 and layer works along the last"),
+    ],
+)
+def test_a_norm_of_other_channels_than_the_layers_is_refused(norm: nn.Module, words: str) -> None:
+    with pytest.raises(Unsupported, match=words):
+        prepare(Normed(nn.Linear(4, 4), norm).eval(), FOLDED)
+
+
+@torch.no_grad()
+def test_a_folded_copy_that_computes_something_else_is_refused(zoo) -> None:
+    torch.manual_seed(0)
+    # As many tokens as features: only running it tells that the norm works along the tokens.
+    model = Normed(nn.Linear(4, 4), worn(nn.BatchNorm1d(4))).eval()
+    with pytest.raises(Unsupported, match="folding the batch norms of Normed changes its outputs by"):
+        prepare(model, FOLDED, torch.randn(3, 4, 4))
+    rows = torch.randn(3, 4)
+    assert torch.allclose(prepare(model, FOLDED, rows)(rows), model(rows), rtol=1e-4, atol=1e-5)
+    for name in ("tiny-resnet", "mobilenet_v2"):
+        prepare(zoo.model(name), FOLDED, zoo.images(name))
