@@ -119,7 +119,7 @@ class _Run:
         self.reference = baseline.load_for(task).to(self.device).eval()
         self.test = task.split(Split.TEST)
         example = self.test.images[:2].to(self.device)
-        self.prepared = prepare(self.reference, self.setting)
+        self.prepared = prepare(self.reference, self.setting, example)
         self.anatomy: Anatomy = dissect(self.prepared, example)
         self.plan: Plan = make_plan(self.anatomy, self.setting)
         self.model = place(self.prepared, self.plan)
