@@ -148,7 +148,8 @@ def _banner(verdict: Comparability, rank_anyway: bool) -> Banner:
         return Banner(
             "good",
             "Comparable",
-            "Same axes, task, model, weights, examples and metric; every audit verified. What differs is the method.",
+            "Same task, model, weights, examples, metric and axes, save the method's own; every audit verified. "
+            "What differs is the method.",
         )
     if rank_anyway:
         return Banner(

@@ -111,16 +111,24 @@ def entry_of(card: Card | None, record: Record | None = None, outcomes: Outcomes
 
 
 def method_names(entries: Sequence[Entry]) -> list[str]:
-    """Each method with the options that tell it from the same method in another entry: `lsq (initialization mse)`."""
+    """Each method with what tells it from the same method in another entry: `lsq (initialization mse)`.
+
+    That may be its options, and the axes that are part of a method, such as the rule for its ranges.
+    """
     names = []
     for entry in entries:
         others = [other for other in entries if other.method == entry.method]
-        told = ", ".join(
+        told = [
             f"{clean(str(name))} {value_text(value)}"
             for name, value in entry.options.items()
             if any(other.options.get(name) != value for other in others)
-        )
-        names.append(f"{entry.method} ({told})" if told else entry.method)
+        ]
+        told += [
+            f"{axis} {value_text(value)}"
+            for axis, value in entry.values.items()
+            if AXES[axis].of_method and any(other.values.get(axis) != value for other in others)
+        ]
+        names.append(f"{entry.method} ({', '.join(told)})" if told else entry.method)
     return names
 
 

@@ -168,3 +168,9 @@ def test_a_method_is_named_with_the_options_that_tell_it_apart() -> None:
     names = ["lsq (initialization lsq)", "lsq (initialization mse)", "rtn"]
     assert method_names([first, second, other]) == names
     assert method_names([first, first, other]) == ["lsq", "lsq", "rtn"]
+
+
+def test_a_method_is_named_with_its_own_axes_where_they_tell_it_apart() -> None:
+    entries = [make_entry("rtn"), make_entry("rtn", changes={"weight_range": "mse", "weight_bits": 4})]
+    base = entries[0].values["weight_range"]
+    assert method_names(entries) == [f"rtn (weight_range {base})", "rtn (weight_range mse)"]
