@@ -25,7 +25,7 @@ EXAMPLES = 64
 def failure_checks(kind: type[Method], base: Setting) -> Iterator[CheckResult]:
     """A refused setting, images that are not numbers, and no images at all."""
     yield from _refusals(kind, base)
-    setting = base.replace(examples=EXAMPLES)
+    setting = base.replace(examples=EXAMPLES, initialization_examples="all")
     images, labels = _examples()
     broken = images.clone()
     broken[::2] = torch.nan
