@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from suite.axes import Setting
+from suite.axes import AXES, Setting
 from suite.errors import Unsupported
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site
 from suite.plan.sharing import Demand, group_demands
@@ -149,14 +149,17 @@ class _Planner:
         if declared.bits == grid.spec.bits:
             return
         root = self.anatomy.root(site.tensor)
-        if declared.bits is None and (site.role not in _PROMISE_FLOAT or root == NETWORK):
+        pooled = root in grid.repeated_after  # an integer mean keeps the grid of what was pooled
+        if declared.bits is None and not pooled and (site.role not in _PROMISE_FLOAT or root == NETWORK):
             return
-        if declared.bits is not None and root in grid.repeated_after:
-            return  # an integer mean has the bits of what was pooled: that is what the value of `pooling` says
-        axis = grid.axis or "pooling"
+        axis = "pooling" if pooled else grid.axis or "pooling"
+        overruled = declared.reason.partition(":")[0]
+        hint = f"change one of {overruled} and {axis}"
+        if pooled and "same" in AXES[overruled].domain.words:
+            hint = f"use {overruled}=same, or another value of pooling"
         raise Unsupported(
             f"{declared.reason}, but {axis}: {self.setting[axis]} has {site.name} on a grid of {grid.spec.bits} bits",
-            hint=f"change one of {declared.reason.partition(':')[0]} and {axis}",
+            hint=hint,
         )
 
     def _weight_bits(self, site: Site) -> Bits:

@@ -94,7 +94,7 @@ class PoolingInFloat(Liar):
 
 class IntegerPoolingInFloat(Liar):
     id = "integer-pooling-in-float"
-    declares = four(pooling="low-precision-integer")
+    declares = four(pooling="low-precision-integer", last_layer_activations="same")
     axes = ("pooling",)
 
     def lie(self, work: Workbench) -> None:
@@ -105,7 +105,7 @@ class IntegerPoolingInFloat(Liar):
 
 class IntegerPoolingOnAFinerGrid(Liar):
     id = "integer-pooling-on-a-finer-grid"
-    declares = four(pooling="low-precision-integer")
+    declares = four(pooling="low-precision-integer", last_layer_activations="same")
     axes = ("pooling",)
 
     def lie(self, work: Workbench) -> None:

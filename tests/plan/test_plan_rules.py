@@ -331,6 +331,27 @@ def test_an_axis_that_another_one_overrules_is_refused_with_both_names(
         make_plan(zoo.anatomy(name), base.replace(**values))
 
 
+@pytest.mark.parametrize("residual", RESIDUAL_MODES)
+@pytest.mark.parametrize("declared", ["8-bit", "full-precision"])
+def test_an_integer_mean_does_not_overrule_the_bits_of_the_last_layer(
+    zoo, base: Setting, declared: str, residual: str
+) -> None:
+    setting = base.replace(pooling="low-precision-integer", last_layer_activations=declared, **RESIDUAL_MODES[residual])
+    text = f"last_layer_activations: {declared}, but pooling: low-precision-integer has .* on a grid of 4 bits"
+    with pytest.raises(Unsupported, match=text) as refused:
+        make_plan(zoo.anatomy("tiny-resnet"), setting)
+    assert refused.value.hint is not None
+    assert "last_layer_activations=same" in refused.value.hint
+    assert (
+        make_plan(zoo.anatomy("tiny-resnet"), setting.replace(last_layer_activations="same")).row("fc:input").bits == 4
+    )
+
+
+def test_an_integer_mean_of_as_many_bits_as_the_last_layer_reads_is_planned(zoo, base: Setting) -> None:
+    setting = base.replace(pooling="low-precision-integer", activation_bits=8, last_layer_activations="8-bit")
+    assert make_plan(zoo.anatomy("tiny-resnet"), setting).row("fc:input").bits == 8
+
+
 def test_a_network_that_ends_in_a_pool_cannot_have_a_float_output_on_the_grid_of_the_pool(base: Setting) -> None:
     class EndsInPool(nn.Module):
         def __init__(self) -> None:
