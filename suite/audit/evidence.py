@@ -33,6 +33,7 @@ SWITCHES = {
     Role.ACTIVATION_OUTPUT: "activation_function",
 }
 """The axis that decides whether a site of this role is on a grid at all."""
+_RESULTS = (Role.ACTIVATION_OUTPUT, Role.NORMALIZATION_OUTPUT, Role.SOFTMAX_OUTPUT)
 
 
 class Metered(Protocol):
@@ -127,9 +128,10 @@ class Evidence:
 
     def _site(self, row: PlanRow) -> SiteEvidence:
         site = self.anatomy.site(row.site)
-        switch = SWITCHES.get(site.role)
+        switch, unasked = SWITCHES.get(site.role), False
         if switch is not None and row.spec is not None and self.setting[switch] == "full-precision":
-            switch = None  # on a grid that another axis asks for, at another site of the same tensor
+            unasked = not self._asked_elsewhere(row, site)
+            switch = switch if unasked else None
         owner = self.anatomy.site(row.quantizer) if row.quantizer is not None else site
         bits_axis = bits_axis_of(self.anatomy, owner)
         missing, views = self._seen(row, site)
@@ -140,7 +142,24 @@ class Evidence:
         mixed = self.setting[f"{general}_precision"] == "mixed" and (
             bits_axis == f"{general}_bits" or self.setting[bits_axis] == "same"
         )
-        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed)
+        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed, unasked)
+
+    def _asked_elsewhere(self, row: PlanRow, site: Site) -> bool:
+        """Whether a site that its own switch declares float may be on the plan's grid all the same.
+
+        A float average pooling reads what others have quantized, an operation's result may be the sum of a residual
+        connection, and the network's input has axes of its own. Any other grid is a mistake of the plan.
+        """
+        if site.role is Role.POOL_INPUT or self.anatomy.root(site.tensor) == NETWORK:
+            return True
+        return site.role in _RESULTS and row.quantizer in self._grids_of_sums
+
+    @cached_property
+    def _grids_of_sums(self) -> frozenset[str | None]:
+        """Quantizers of sums, where the card has sums quantized."""
+        if self.setting[SWITCHES[Role.SUM]] == "full-precision":
+            return frozenset()
+        return frozenset(row.quantizer for row in self.plan.rows if row.role is Role.SUM)
 
     def _seen(self, row: PlanRow, site: Site) -> tuple[str | None, tuple[View, ...]]:
         seen = self.observations

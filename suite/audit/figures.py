@@ -42,6 +42,15 @@ def count_figures(evidence: Evidence, model: nn.Module) -> Figures:
     )
 
 
+def nominal_average(evidence: Evidence, what: str) -> float:
+    """Average bits of weights or activations as the axes of bits tell them: a declared extra level beside b bits."""
+    if what == "weight":
+        found = [(one.row.elements, one.nominal_bits) for one in evidence.weights]
+    else:
+        found = _feature_maps(evidence, nominal=True)
+    return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
+
+
 def _scales(evidence: Evidence) -> int:
     """Scales and zero points that have to be stored; dynamic ones are computed at run time."""
     count = 0
@@ -87,7 +96,7 @@ def _other_numbers(evidence: Evidence, model: nn.Module) -> int:
     return count
 
 
-def _feature_maps(evidence: Evidence) -> list[tuple[int, int]]:
+def _feature_maps(evidence: Evidence, *, nominal: bool = False) -> list[tuple[int, int]]:
     """(elements, bits) of every tensor that an operation reads, for one example; the widest reader decides."""
     found: dict[str, tuple[int, int]] = {}
     for one in evidence.activations:
@@ -95,13 +104,13 @@ def _feature_maps(evidence: Evidence) -> list[tuple[int, int]]:
             continue
         root = evidence.anatomy.root(one.site.tensor)
         size = evidence.anatomy.tensors[root].elements if root != NETWORK else one.row.elements
-        bits = _bits_read(one)
+        bits = _bits_read(one, nominal=nominal)
         found[root] = (size, max(bits, found.get(root, (0, 0))[1]))
     return list(found.values())
 
 
-def _bits_read(one: SiteEvidence) -> int:
+def _bits_read(one: SiteEvidence, *, nominal: bool) -> int:
     """Bits at which a site's tensor is read; a result that only others read counts nothing by itself."""
     if one.row.spec is None and one.site.operand is None and not one.views:
         return 0
-    return one.observed_bits
+    return one.nominal_bits if nominal else one.observed_bits

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from suite.audit.evidence import Evidence
+from suite.audit.figures import nominal_average
 from suite.audit.fits import State
-from suite.audit.report import Figures
 from suite.audit.sites import SiteEvidence
 from suite.audit.verdicts import Finding, contradicted, observes, of_problems, some, unseen, verified
 
@@ -40,7 +40,7 @@ def bits(evidence: Evidence, axis: str) -> Finding:
         return unseen("no such site was seen on a grid")
     if evidence.setting[f"{what}_precision"] == "mixed":
         target = float(str(evidence.setting[axis]))
-        average = sum(one.row.elements * one.observed_bits for one in sites) / sum(one.row.elements for one in sites)
+        average = sum(one.row.elements * one.nominal_bits for one in sites) / sum(one.row.elements for one in sites)
         if average > target * (1 + AVERAGE_TOLERANCE):
             return contradicted(round(average, 3), f"{average:.3f} bits on average, {target:g} declared")
         return verified(round(average, 3), f"{average:.3f} bits on average, at most {target:g} declared")
@@ -58,8 +58,8 @@ def _claim(evidence: Evidence, what: str) -> Finding | None:
     counted = figures.average_weight_bits if what == "weight" else figures.average_activation_bits
     if (
         claimed is None
-        or claimed >= counted * (1 - AVERAGE_TOLERANCE)
-        or _without_sign(evidence, figures, claimed, what)
+        or claimed >= nominal_average(evidence, what) * (1 - AVERAGE_TOLERANCE)
+        or _without_sign(evidence, claimed, what)
     ):
         return None
     return contradicted(
@@ -67,13 +67,13 @@ def _claim(evidence: Evidence, what: str) -> Finding | None:
     )
 
 
-def _without_sign(evidence: Evidence, figures: Figures, claimed: float, what: str) -> bool:
+def _without_sign(evidence: Evidence, claimed: float, what: str) -> bool:
     """Whether a claimed average is the counted one without the signs of the weights."""
     if what != "weight":
         return False
     signed = [one for one in evidence.weights if one.row.spec is not None and one.row.spec.symmetric]
     elements = sum(one.row.elements for one in evidence.weights)
-    less = figures.average_weight_bits - sum(one.row.elements for one in signed) / max(1, elements)
+    less = nominal_average(evidence, what) - sum(one.row.elements for one in signed) / max(1, elements)
     return bool(signed) and abs(claimed - less) <= AVERAGE_TOLERANCE * less
 
 
@@ -110,7 +110,7 @@ def allowed_bit_widths(evidence: Evidence, axis: str) -> Finding:
     if not mixed:
         return unseen("nothing is declared to have mixed precision")
     sites = [one for what in mixed for one in _general(evidence, f"{what}_bits") if one.fit is not None]
-    wide = [one for one in sites if one.fit is not None and one.fit.bits > max(allowed)]
+    wide = [one for one in sites if one.nominal_bits > max(allowed)]
     if wide:
         quoted = "; ".join(f"{one.name}: {one.fit.bits} bits" for one in wide[:3] if one.fit is not None)
         return contradicted(sorted({one.fit.bits for one in sites if one.fit is not None}), quoted)
@@ -153,13 +153,14 @@ def activation_constraint(evidence: Evidence, axis: str) -> Finding:
 
 @observes("sign_bit")
 def sign_bit(evidence: Evidence, axis: str) -> Finding:
-    """Counted: 2^bits positions hold negative and positive levels together, and no claim says less."""
+    """Counted: 2^bits positions hold negative and positive levels together, and no claim says less.
+
+    The plan refuses any other value, so none is judged here.
+    """
     figures, claims = evidence.figures, evidence.claims
     claimed = claims.average_weight_bits if claims is not None else None
     counted = f"{figures.average_weight_bits:.3f} bits a weight with signs"
-    if evidence.setting[axis] == "not-counted":
-        return unseen(f"the suite's own figures count every sign: {counted}")
-    if claimed is not None and _without_sign(evidence, figures, claimed, "weight"):
+    if claimed is not None and _without_sign(evidence, claimed, "weight"):
         return contradicted(
             "not-counted", f"the method claims {claimed:.3f} bits on average, the levels need {counted}"
         )

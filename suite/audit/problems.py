@@ -32,6 +32,10 @@ def problems_of(one: SiteEvidence) -> Iterator[Problem]:
     fit = one.fit
     if fit is None:
         return
+    if one.unasked:
+        if fit.lowest.size and fit.state is not State.SILENT:
+            yield Problem(one.decider, "quantized", f"{one.name} is declared full precision; {fit.text}")
+        return
     said = f"{one.name} is declared with {spec.bits} bits"
     what = "weight" if one.is_weight else "activation"
     match fit.state:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from suite.audit.fits import SiteFit, State
+from suite.audit.levels import bits_for
 from suite.audit.views import View
 from suite.plan.anatomy import Role, Site
 from suite.plan.table import PlanRow
@@ -15,6 +16,7 @@ class SiteEvidence:
     """One site: what the plan says of it, and what was seen there.
 
     `missing` says why nothing was. `mixed`: its bits are the method's choice, up to those of the plan's grid.
+    `unasked`: its switch declares it full precision, and no axis of another site accounts for the plan's grid.
     """
 
     row: PlanRow
@@ -25,6 +27,7 @@ class SiteEvidence:
     views: tuple[View, ...]
     missing: str | None = None
     mixed: bool = False
+    unasked: bool = False
 
     @property
     def name(self) -> str:
@@ -41,14 +44,29 @@ class SiteEvidence:
 
     @property
     def observed_bits(self) -> int:
-        """Bits that the site's values need: those declared where they suffice, 32 where there is no grid."""
-        if self.row.spec is None or self.missing is not None or self.fit is None:
+        """Bits that hold the site's values: those declared where they suffice, 32 where there is no grid.
+
+        An extra level is no excuse: 2^b + 1 codes need ceil(log2(2^b + 1)) = b + 1 bits.
+        """
+        return self._bits(0)
+
+    @property
+    def nominal_bits(self) -> int:
+        """The same as the axes of bits tell it: b bits, and the extra level beside them where the card has one."""
+        return self._bits(1 if self.row.spec is not None and self.row.spec.has_extra_level else 0)
+
+    def _bits(self, spare: int) -> int:
+        """Bits that hold all positions but `spare`."""
+        spec, fit = self.row.spec, self.fit
+        if spec is None or fit is None or self.missing is not None:
             return 32
-        if self.fit.state in (State.FLOAT, State.UNEVEN, State.MISSES_ZERO):
+        if fit.state in (State.FLOAT, State.UNEVEN, State.MISSES_ZERO):
             return 32
-        if self.mixed and self.fit.positions > 1:
-            return self.fit.bits
-        return max(self.row.spec.bits, self.fit.bits if self.fit.positions > self.allowed_positions else 0)
+        needed = bits_for(max(1, fit.positions - spare))
+        if self.mixed and fit.positions > 1:
+            return needed
+        held = 3 if spec.binary else 2**spec.bits + spare
+        return max(spec.bits, needed if fit.positions > held else 0)
 
     @property
     def allowed_positions(self) -> int:

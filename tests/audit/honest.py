@@ -70,14 +70,14 @@ def run(method: Method, setting: Setting, seed: int = 0) -> AuditReport:
 
 
 def supported(method: type[Method], values: Mapping[str, object]) -> Setting | None:
-    """The setting, unless axes contradict each other or the method or the plan refuses it."""
+    """The setting, unless axes contradict each other, the method or the plan refuses it, or it quantizes nothing."""
     try:
         setting = Setting.default().replace(**values)
         method.check_setting(setting)
-        make_plan(dissected(str(setting["batch_norm"]))[1], setting)
+        plan = make_plan(dissected(str(setting["batch_norm"]))[1], setting)
     except SuiteError:
         return None
-    return setting
+    return setting if plan.quantizers else None
 
 
 def covering(method: type[Method], base: Mapping[str, object], choices: Choices, seed: int) -> Iterable[Setting]:
@@ -130,7 +130,6 @@ GRIDS: Choices = {
     "subset": ("per-seed", "fixed"),
     "incomplete_batches": ("kept", "dropped"),
     "scales_in_size": ("counted", "not-counted"),
-    "sign_bit": ("counted", "not-counted"),
 }
 
 POST_TRAINING: Choices = {

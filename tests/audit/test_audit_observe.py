@@ -16,6 +16,7 @@ from suite.audit.fits import State, fit_site
 from suite.audit.verdicts import OBSERVERS
 from suite.audit.views import Sharing, view
 from suite.axes import AXES, Setting
+from suite.methods.api import Claims
 from suite.methods.rtn import RoundToNearest
 from suite.plan import calibrating, initialize_weights, make_plan, place, quantizers_of
 from suite.quantizers.spec import Granularity, QuantizerSpec
@@ -192,3 +193,83 @@ def test_grids_of_channels_are_finer_than_one_for_the_tensor() -> None:
     found = fit_site([view(values(1.0, 3) * steps, 17, (Sharing.CHANNEL,), axis=1)], per_channel, is_weight=False)
     assert found.state is State.ON_GRID
     np.testing.assert_allclose(found.spacing, steps.flatten().numpy(), rtol=1e-5)
+
+
+EXTRA = Setting.default().replace(
+    weight_bits=4,
+    activation_bits=8,
+    weight_symmetry="symmetric",
+    symmetric_step="two-max-over-levels",
+    signed_range="full",
+    extra_level="present",
+    first_layer_weights="same",
+    last_layer_weights="same",
+)
+
+
+def extra_report(claimed: float | None, setting: Setting = EXTRA) -> AuditReport:
+    """17 codes in the weights of every layer, as a card with an extra level has them."""
+    model, (_, anatomy) = placed(setting), dissected("folded")
+    for layer in model.modules():
+        if hasattr(layer, "weight_quantizer"):
+            layer.weight_quantizer = Does(lambda w: codes(w, largest(w, len(w)) / 8, -8, 8))
+    images = digits()[0].split(Split.TEST).images[:96].split(32)
+    claims = None if claimed is None else Claims(average_weight_bits=claimed)
+    plan = make_plan(anatomy, setting)
+    return audit(model, anatomy=anatomy, plan=plan, setting=setting, batches=images, claims=claims)
+
+
+def extra_bits_by_hand() -> list[tuple[int, int]]:
+    """(numbers, bits) of each layer: 5 bits where some channel has 17 codes, 4 elsewhere."""
+    found = []
+    for layer in placed(EXTRA).modules():
+        if hasattr(layer, "weight_quantizer"):
+            rows = layer.weight.detach().reshape(len(layer.weight), -1)
+            whole = (rows / rows.abs().amax(1, keepdim=True) * 8).round()
+            spans = whole.amax(1) - whole.amin(1) + 1
+            found.append((rows.numel(), 5 if float(spans.max()) == 17 else 4))
+    return found
+
+
+def test_an_extra_level_costs_a_bit_of_storage_and_contradicts_nothing() -> None:
+    counted, report = extra_bits_by_hand(), extra_report(None)
+    assert {bits for _, bits in counted} == {4, 5}
+    assert report.contradicted == ()
+    assert report.axes["extra_level"].verdict is Verdict.VERIFIED
+    packed, numbers = sum(count * bits for count, bits in counted), sum(count for count, _ in counted)
+    assert report.figures.average_weight_bits == pytest.approx(packed / numbers)
+    biases = sum(len(value) for value in digits()[1].state_dict().values() if value.dim() > 1)
+    assert report.figures.model_bytes_without_scales == packed // 8 + 4 * biases
+
+
+@pytest.mark.parametrize(
+    ("claimed", "contradicted"), [(5.0, ()), (4.0, ()), (3.5, ("weight_bits",)), (3.0, ("sign_bit",))]
+)
+def test_the_bits_of_an_extra_level_may_be_claimed_without_it(claimed: float, contradicted: tuple[str, ...]) -> None:
+    assert extra_report(claimed).contradicted == contradicted
+
+
+def test_mixed_widths_with_an_extra_level_keep_their_average_and_their_widths() -> None:
+    mixed = EXTRA.replace(weight_precision="mixed", allowed_bit_widths=(2, 4))
+    report = extra_report(None, mixed)
+    assert report.contradicted == ()
+    assert report.figures.average_weight_bits > 4.9
+
+
+@pytest.mark.parametrize(
+    ("axis", "site"),
+    [("residual_connection", "layer1.0.add:residual"), ("skip_connection", "layer1.0.add:skip"),
+     ("pooling", "avgpool:pool-output"), ("activation_function", "layer1.0.relu1:output")],
+)  # fmt: skip
+def test_a_plan_that_quantizes_what_the_card_has_in_float_is_no_excuse(axis: str, site: str) -> None:
+    """The plan is as wrong as the model: it has a grid where the card has none."""
+    asked = FOUR.replace(residual_connection="quantized", skip_connection="quantized", activation_function="quantized")
+    floats = {"residual_connection", axis} if axis == "skip_connection" else {axis}
+    declared = asked.replace(**dict.fromkeys(floats, "full-precision"))
+    anatomy = dissected("folded")[1]
+    plan = make_plan(anatomy, asked)
+    assert plan.row(site).spec is not None
+    images = digits()[0].split(Split.TEST).images[:96].split(32)
+    report = audit(placed(asked), anatomy=anatomy, plan=plan, setting=declared, batches=images)
+    assert axis in report.contradicted
+    assert axis not in audit(placed(asked), anatomy=anatomy, plan=plan, setting=asked, batches=images).contradicted
