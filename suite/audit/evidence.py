@@ -13,26 +13,13 @@ from suite.audit.problems import Problem, problems_of
 from suite.audit.report import Figures
 from suite.audit.sites import SiteEvidence
 from suite.audit.views import View
-from suite.plan.anatomy import NETWORK, Anatomy, Role, Site
+from suite.plan.anatomy import NETWORK, SWITCHES, Anatomy, Role, Site
 from suite.plan.table import Place, Plan, PlanRow
 from suite.quantizers.spec import BIT_WIDTHS, Granularity
 
 if TYPE_CHECKING:
     from suite.axes import Setting
 
-SWITCHES = {
-    Role.SKIP: "skip_connection",
-    Role.RESIDUAL: "residual_connection",
-    Role.SUM: "residual_connection",
-    Role.POOL_INPUT: "pooling",
-    Role.POOL_OUTPUT: "pooling",
-    Role.PRODUCT_LEFT: "elementwise_product",
-    Role.PRODUCT_RIGHT: "elementwise_product",
-    Role.SOFTMAX_OUTPUT: "softmax",
-    Role.NORMALIZATION_OUTPUT: "normalization",
-    Role.ACTIVATION_OUTPUT: "activation_function",
-}
-"""The axis that decides whether a site of this role is on a grid at all."""
 _RESULTS = (Role.ACTIVATION_OUTPUT, Role.NORMALIZATION_OUTPUT, Role.SOFTMAX_OUTPUT)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from suite.cards import complete_card, parse_card, revise_card
 from suite.harness.request import Request
-from suite.records import Record, Status, pack_outcomes
+from suite.records import Record, pack_outcomes
 from suite.reports import render_card_html, render_card_markdown
 
 CARD, PAGE, TWIN, WEIGHTS = "card.yaml", "card.html", "card.md", "model.safetensors"
@@ -36,24 +36,6 @@ def run_files(
 
 def completed_card(request: Request, record: Record) -> str:
     """The card as it was run, with results and audit; the order and the comments of the card it came from are kept."""
-    audit = cast("dict[str, Any] | None", record.to_dict()["audit"])
-    return complete_card(revise_card(request.card), _results(record), audit)
-
-
-def _results(record: Record) -> dict[str, Any]:
     shown = record.to_dict()
-    names = (
-        "run_id",
-        "metric",
-        "float_score",
-        "score",
-        "difference",
-        "difference_interval",
-        "average_weight_bits",
-        "average_activation_bits",
-        "model_bytes",
-        "feature_map_largest_bytes",
-        "feature_map_total_bytes",
-    )
-    costs = {name: record.costs[name] for name in ("seconds", "epoch_fraction", "examples", "labels")}
-    return {"status": str(Status(record.status)), **{name: shown[name] for name in names}, **costs}
+    audit = cast("dict[str, Any] | None", shown["audit"])
+    return complete_card(revise_card(request.card), {**shown, **record.costs}, audit)

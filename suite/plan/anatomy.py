@@ -65,6 +65,21 @@ class Role(StrEnum):
         return _SUFFIXES.get(self, self.value)
 
 
+SWITCHES: Mapping[Role, str] = {
+    Role.SKIP: "skip_connection",
+    Role.RESIDUAL: "residual_connection",
+    Role.SUM: "residual_connection",
+    Role.POOL_INPUT: "pooling",
+    Role.POOL_OUTPUT: "pooling",
+    Role.PRODUCT_LEFT: "elementwise_product",
+    Role.PRODUCT_RIGHT: "elementwise_product",
+    Role.SOFTMAX_OUTPUT: "softmax",
+    Role.NORMALIZATION_OUTPUT: "normalization",
+    Role.ACTIVATION_OUTPUT: "activation_function",
+}
+"""The axis that decides whether a site of this role is on a grid at all. Operands of matrix products always are."""
+
+
 _SUFFIXES = {
     Role.MATMUL_LEFT: "left",
     Role.MATMUL_RIGHT: "right",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from suite.axes import AXES, Setting
 from suite.errors import Unsupported
-from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site
+from suite.plan.anatomy import NETWORK, SWITCHES, Anatomy, Kind, Operation, Role, Site
 from suite.plan.sharing import Demand, group_demands
 from suite.plan.specs import Bits, activation_spec, general_bits, layer_bits, refuse_describable, weight_spec
 from suite.plan.table import ON_THE_GRID, Place, Plan, PlannedQuantizer, PlanRow
@@ -34,19 +34,6 @@ _PROMISE_FLOAT = (
     Role.PRODUCT_RIGHT,
     Role.NETWORK_OUTPUT,
 )
-# The axis that decides whether a site of this role is quantized at all. Operands of matrix products always are.
-_SWITCHES = {
-    Role.SKIP: "skip_connection",
-    Role.RESIDUAL: "residual_connection",
-    Role.SUM: "residual_connection",
-    Role.POOL_INPUT: "pooling",
-    Role.POOL_OUTPUT: "pooling",
-    Role.PRODUCT_LEFT: "elementwise_product",
-    Role.PRODUCT_RIGHT: "elementwise_product",
-    Role.SOFTMAX_OUTPUT: "softmax",
-    Role.NORMALIZATION_OUTPUT: "normalization",
-    Role.ACTIVATION_OUTPUT: "activation_function",
-}
 
 
 def make_plan(anatomy: Anatomy, setting: Setting) -> Plan:
@@ -139,7 +126,7 @@ class _Planner:
         """The bits that the setting gives to one site, whatever its neighbours have."""
         if site.role is Role.WEIGHT:
             return self._weight_bits(site)
-        switch = _SWITCHES.get(site.role)
+        switch = SWITCHES.get(site.role)
         if switch is not None and self.setting[switch] == "full-precision":
             return Bits(None, f"{switch}: full-precision")
         return self._activation_bits(site)
@@ -218,7 +205,7 @@ class _Planner:
                 continue
             if site.role is Role.POOL_OUTPUT and self.setting["pooling"] == INTEGER_POOLING:
                 continue
-            axis = _SWITCHES.get(site.role, "network_input")
+            axis = SWITCHES.get(site.role, "network_input")
             produced[site.tensor] = _Grid(self._spec(site.tensor, bits), Place.PRODUCED, site.tensor, axis=axis)
         return produced
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from suite.harness import evaluate as evaluate_module
 from suite.harness.evaluate import Evaluation, evaluate
 from suite.harness.request import Request, resolve
 from suite.methods import METHODS
-from suite.methods.api import Diverged, Method, Options, Workbench
+from suite.methods.api import Diverged, Method, Workbench
 from suite.records import Record, Status, Store
 
 REPOSITORY = Path(__file__).parents[2]
@@ -159,11 +158,6 @@ def test_an_extra_look_changes_nothing(lsq: Evaluation, root: Path, monkeypatch:
     ours = Store(extra.folder.parent).outcomes(extra.record.run_id)
     theirs = Store(lsq.folder.parent).outcomes(lsq.record.run_id)
     assert ours == theirs
-
-
-@dataclass(frozen=True)
-class NoOptions(Options):
-    """Nothing to choose."""
 
 
 class Stub(METHODS.get("rtn")):  # type: ignore[misc]
