@@ -50,11 +50,11 @@ def placed(examples: LabelledTensors) -> Iterator[tuple[nn.Module, Plan]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     prepared = prepare(build_model("resnet20", classes=10), SETTING)
-    plan = make_plan(dissect(prepared, examples.images[:2]), SETTING)
+    plan = make_plan(dissect(prepared, examples.inputs[:2]), SETTING)
     model = place(prepared, plan)
     initialize_weights(model)
     with torch.no_grad(), calibrating(model):
-        model.eval()(examples.images[:BATCH])
+        model.eval()(examples.inputs[:BATCH])
     for quantizer in quantizers_of(model).values():
         quantizer.learn_step()
     yield model, plan
@@ -69,7 +69,7 @@ def by_hand(model: nn.Module, examples: LabelledTensors) -> None:
     with channels_last(model) as layout:
         for positions in torch.randperm(len(examples)).split(BATCH):
             optimizer.zero_grad(set_to_none=True)
-            images = examples.images[positions].contiguous(memory_format=layout)
+            images = examples.inputs[positions].contiguous(memory_format=layout)
             functional.cross_entropy(model(images), examples.labels[positions]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             for quantizer in quantizers:
@@ -85,7 +85,7 @@ def test_the_harness_costs_little(
 
     def through_harness(one: nn.Module) -> None:
         meter = DataMeter(examples, SETTING, streams)
-        watch = InputWatch((3, 32, 32), fingerprint(examples.images[:64] + 1))
+        watch = InputWatch((3, 32, 32), fingerprint(examples.inputs[:64] + 1))
         watch.attach(one)
         train(Bench(one, one, plan, SETTING, meter.door, torch.device("cpu"), streams, Reporter(Mode.SILENT)), RECIPE)
         watch.detach()

@@ -20,17 +20,17 @@ def _refused(evidence: Evidence, axis: str) -> Finding | None:
 
 
 def _leaked(evidence: Evidence) -> str | None:
-    count = evidence.watch.forbidden_images if evidence.watch is not None else 0
-    return f"{count} images of the test split entered the model while the method ran" if count else None
+    count = evidence.watch.forbidden_inputs if evidence.watch is not None else 0
+    return f"{count} inputs of the test split entered the model while the method ran" if count else None
 
 
 @observes("examples")
 def examples(evidence: Evidence, axis: str) -> Finding:
-    """Contradicted by test images, refused requests, or more different images than the meter may hand out."""
+    """Contradicted by test inputs, refused requests, or more different inputs than the meter may hand out."""
     meter, watch = evidence.meter, evidence.watch
     leaked = _leaked(evidence)
     if leaked is not None:
-        return contradicted("test images", leaked)
+        return contradicted("test inputs", leaked)
     refused = _refused(evidence, axis)
     if refused is not None:
         return refused
@@ -39,14 +39,14 @@ def examples(evidence: Evidence, axis: str) -> Finding:
     if meter.distinct_examples > meter.allowed_examples:
         return contradicted(meter.distinct_examples, f"the meter counted {meter.distinct_examples} different examples")
     unchanged = evidence.setting["training_transform"] == "test" and evidence.setting["data_source"] == "real"
-    if watch is not None and unchanged and watch.distinct_images > meter.allowed_examples:
+    if watch is not None and unchanged and watch.distinct_inputs > meter.allowed_examples:
         least = "at least " if watch.saturated else ""
         text = (
-            f"{least}{watch.distinct_images} different images entered the model, {meter.allowed_examples} are declared "
+            f"{least}{watch.distinct_inputs} different inputs entered the model, {meter.allowed_examples} are declared "
             f"and {meter.distinct_examples} came through the meter"
         )
-        return contradicted(watch.distinct_images, text)
-    seen = f", {watch.distinct_images} different images entered the model" if watch is not None and unchanged else ""
+        return contradicted(watch.distinct_inputs, text)
+    seen = f", {watch.distinct_inputs} different inputs entered the model" if watch is not None and unchanged else ""
     return verified(
         meter.distinct_examples,
         f"{meter.distinct_examples} of {meter.allowed_examples} allowed examples were used{seen}",
@@ -68,9 +68,9 @@ def data_source(evidence: Evidence, axis: str) -> Finding:
         return unseen("the method asked for no examples")
     if meter.kind == "real":
         return contradicted("real", f"the meter handed out {meter.distinct_examples} real examples")
-    if watch is not None and watch.distinct_images:
+    if watch is not None and watch.distinct_inputs:
         return verified(
-            "synthetic", f"no real example was handed out; {watch.distinct_images} images entered the model"
+            "synthetic", f"no real example was handed out; {watch.distinct_inputs} inputs entered the model"
         )
     return unseen("no image entered the model")
 
@@ -122,7 +122,7 @@ def checkpoint(evidence: Evidence, axis: str) -> Finding:
     """Contradicted where a state may have been picked on data that the card does not name."""
     leaked = _leaked(evidence)
     if leaked is not None:
-        return contradicted("test images were looked at", f"{leaked}, so its state may have been chosen on them")
+        return contradicted("test inputs were looked at", f"{leaked}, so its state may have been chosen on them")
     refused = _refused(evidence, axis)
     if refused is not None:
         return refused
@@ -169,6 +169,6 @@ def baseline_accuracy(evidence: Evidence, axis: str) -> Finding:
 
 @observes("preprocessing")
 def preprocessing(evidence: Evidence, axis: str) -> Finding:
-    """The audit meets images that are prepared already."""
+    """The audit meets inputs that are prepared already."""
     del evidence, axis
-    return unseen("images arrive prepared; how belongs to the task, whose hash is part of the run's identity")
+    return unseen("inputs arrive prepared; how belongs to the task, whose hash is part of the run's identity")

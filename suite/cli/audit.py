@@ -70,7 +70,7 @@ def command(
     baseline = shipped_baselines().get(architecture)
     reference = build_model(baseline.model if baseline is not None else architecture, images.classes)
     report = audit_saved(
-        model, reference=reference.eval(), setting=setting, images=images.split(Split.TEST).images[:192]
+        model, reference=reference.eval(), setting=setting, images=images.split(Split.TEST).inputs[:192]
     )
     emit(as_data(report, model, card_path), as_text(report), as_json)
     return 1 if report.contradicted else 0

@@ -53,7 +53,7 @@ def _refusals(kind: type[Method], base: Setting) -> Iterator[CheckResult]:
 
 def _examples() -> tuple[torch.Tensor, torch.Tensor]:
     train = get_task("digits").split(Split.TRAIN)
-    return train.images[:EXAMPLES], train.labels[:EXAMPLES]
+    return train.inputs[:EXAMPLES], train.labels[:EXAMPLES]
 
 
 def _ends_clearly(

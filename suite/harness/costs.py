@@ -105,7 +105,7 @@ def _peak_bytes() -> int:
 
 def measure_epoch(
     model: nn.Module,
-    images: Tensor,
+    inputs: Tensor,
     labels: Tensor,
     *,
     batch_size: int,
@@ -115,12 +115,12 @@ def measure_epoch(
     """Time training steps (forward, backward, SGD) of a copy of `model`; neither it nor any random stream moves.
 
     epoch seconds = median seconds of a step · train_size / batch_size. Warm-up steps are not counted; at least
-    `LEAST_STEPS` are timed, more while the budget lasts. The batch is repeated from `images` where there are too few.
+    `LEAST_STEPS` are timed, more while the budget lasts. The batch is repeated from `inputs` where there are too few.
     """
     batch_size = min(batch_size, train_size)
-    positions = torch.arange(batch_size) % len(images)
+    positions = torch.arange(batch_size) % len(inputs)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    batch, answers = images[positions].to(device), labels[positions].to(device)
+    batch, answers = inputs[positions].to(device), labels[positions].to(device)
     with undisturbed(), torch.enable_grad():
         trained = copy.deepcopy(model).train().requires_grad_(True)
         # No step is taken with a rate of zero: the arithmetic is the same, and no weight can run away.
@@ -147,7 +147,7 @@ def measure_epoch(
 
 def epoch_time(
     model: nn.Module,
-    images: Tensor,
+    inputs: Tensor,
     labels: Tensor,
     *,
     batch_size: int,
@@ -179,7 +179,7 @@ def epoch_time(
     remembered = _remembered(file) if file is not None else None
     if remembered is not None:
         return remembered
-    measured = measure_epoch(model, images, labels, batch_size=batch_size, train_size=train_size)
+    measured = measure_epoch(model, inputs, labels, batch_size=batch_size, train_size=train_size)
     if file is not None:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ class _Run:
         self.started = time.time()
         self.reference = baseline.load_for(task).to(self.device).eval()
         self.test = task.split(Split.TEST)
-        example = self.test.images[:2].to(self.device)
+        example = self.test.inputs[:2].to(self.device)
         self.prepared = prepare(self.reference, self.setting, example)
         self.anatomy: Anatomy = dissect(self.prepared, example)
         self.plan: Plan = make_plan(self.anatomy, self.setting)
@@ -169,13 +169,13 @@ class _Run:
     def _test_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.test), size):
             part = slice(start, start + size)
-            yield self.test.images[part].to(self.device), self.test.labels[part]
+            yield self.test.inputs[part].to(self.device), self.test.labels[part]
 
     def _epoch(self) -> EpochTime:
         train = self.task.split(Split.TRAIN)
         return epoch_time(
             self.reference,
-            train.images,
+            train.inputs,
             train.labels,
             batch_size=EPOCH_BATCH,
             train_size=self.task.train_size,
@@ -225,7 +225,7 @@ class _Run:
         except Exception as error:  # the method's doing: until it worked on it, this model ran
             measured.status, measured.message = self._ending(error)
             return
-        batches = [self.test.images[start : start + AUDIT_BATCH].to(self.device) for start in self._audit_starts()]
+        batches = [self.test.inputs[start : start + AUDIT_BATCH].to(self.device) for start in self._audit_starts()]
         measured.report = audit(
             self.model,
             anatomy=self.anatomy,

@@ -148,8 +148,8 @@ class DataMeter:
         model.eval()
         with torch.no_grad():
             answers = [
-                model(images.to(self.device)).argmax(dim=1).cpu()
-                for images in torch.split(self._budget.images, _LABELLING_BATCH)
+                model(inputs.to(self.device)).argmax(dim=1).cpu()
+                for inputs in torch.split(self._budget.inputs, _LABELLING_BATCH)
             ]
         model.train(training)
         return torch.cat(answers)
@@ -244,13 +244,13 @@ class Door:
 
     def _hand_out(self, positions: Tensor, labels: bool, noise: torch.Generator | None) -> Batch:
         meter, ledger = self._meter, self._meter._ledger
-        images = meter._budget.images[positions]  # a copy: a method may write into it
+        inputs = meter._budget.inputs[positions]  # a copy: a method may write into it
         if noise is not None and meter._augment is not None:
-            images = meter._augment(images, noise)
+            inputs = meter._augment(inputs, noise)
         answers = meter.labels_of(positions).to(meter.device) if labels else None
         self._count(positions, "augmented" if noise is not None else "test")
         ledger.presented += len(positions)
-        return Batch(images.to(meter.device), answers)
+        return Batch(inputs.to(meter.device), answers)
 
     def _count(self, positions: Tensor, transform: str) -> None:
         ledger = self._meter._ledger
@@ -261,7 +261,7 @@ class Door:
             ledger.transforms.add(transform)
 
     def fixed(self, count: int) -> Tensor:
-        """The first `count` images in test preprocessing, always the same ones: [count, C, H, W]."""
+        """The first `count` inputs in test preprocessing, always the same ones: [count, …]."""
         if count < 0:
             raise ValueError(f"{count} examples")
         if count:
@@ -273,7 +273,7 @@ class Door:
         positions = self._positions[:count]
         self._count(positions, "test")
         self._meter._ledger.presented += count
-        return self._meter._budget.images[positions].to(self._meter.device)
+        return self._meter._budget.inputs[positions].to(self._meter.device)
 
     def hold_out(self, fraction: float) -> tuple[Door, Door]:
         """Part the examples into a training door and a validation door; the same parting for every call of one run."""

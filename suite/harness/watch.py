@@ -1,13 +1,13 @@
 """Laboratory, harness: the watch on what really flows into a model, independent of the data meter.
 
-A method could read images behind the meter's back. So every model it is given carries a hook that takes the fingerprint
-of each image entering it: the audit compares the number of distinct images with the meter's count, and the images with
+A method could read inputs behind the meter's back. So every model it is given carries a hook that takes the fingerprint
+of each input entering it: the audit compares the number of distinct inputs with the meter's count, and the inputs with
 those of the test split.
 
 What it sees: every call of a watched model and of its copies (`copy.deepcopy`, also of fx graph modules), compiled or
 not. Under `torch.compile` the hook itself stays uncompiled; a call inside a larger compiled function breaks its graph
 there, and `fullgraph=True` around a watched model is refused by torch. What it does not see: calls of an inner module
-alone, models built anew from inner modules, and images changed in any bit before they enter. The test images are out of
+alone, models built anew from inner modules, and inputs changed in any bit before they enter. The test inputs are out of
 reach for other reasons too (`suite.tasks.vault`).
 """
 
@@ -25,34 +25,34 @@ from suite.tasks.images import fingerprint
 
 COMPACT_EVERY = 2**16
 MOST_DISTINCT = 2**22
-"""Distinct images remembered at most (32 MiB); with augmentation every image is new, and the count stops here."""
+"""Distinct inputs remembered at most (32 MiB); with augmentation every input is new, and the count stops here."""
 
 
 @dataclass(frozen=True)
 class WatchReport:
     """What entered the watched models."""
 
-    distinct_images: int
-    images: int
+    distinct_inputs: int
+    inputs: int
     """Images that entered, repetitions counted."""
-    forbidden_images: int
-    """Distinct images that belong to the test split."""
+    forbidden_inputs: int
+    """Distinct inputs that belong to the test split."""
     saturated: bool
-    """Whether there were more distinct images than are remembered, so that `distinct_images` is a lower bound."""
+    """Whether there were more distinct inputs than are remembered, so that `distinct_inputs` is a lower bound."""
 
 
 class InputWatch:
-    """Remembers the fingerprints of all images that enter the models it is attached to."""
+    """Remembers the fingerprints of all inputs that enter the models it is attached to."""
 
     def __init__(self, input_shape: tuple[int, ...], forbidden: Tensor | None = None) -> None:
-        """`input_shape` is that of one image; `forbidden` are the fingerprints of the test split, int64 [N]."""
+        """`input_shape` is that of one input; `forbidden` are the fingerprints of the test split, int64 [N]."""
         self.input_shape = tuple(input_shape)
         self._forbidden = torch.unique(forbidden.cpu()) if forbidden is not None else torch.empty(0, dtype=torch.int64)
         self._distinct = torch.empty(0, dtype=torch.int64)
         self._matched = torch.empty(0, dtype=torch.int64)
         self._pending: list[Tensor] = []
-        self._pending_images = 0
-        self._images = 0
+        self._pending_inputs = 0
+        self._inputs = 0
         self._saturated = False
         self._paused = 0
         self._attached = True
@@ -105,19 +105,19 @@ class InputWatch:
             if tuple(value.shape[1:]) == self.input_shape and value.is_floating_point():
                 self._add(value)
 
-    def _add(self, images: Tensor) -> None:
+    def _add(self, inputs: Tensor) -> None:
         with torch.no_grad():
-            self._pending.append(fingerprint(images))
-        self._images += len(images)
-        self._pending_images += len(images)
-        if self._pending_images >= COMPACT_EVERY:
+            self._pending.append(fingerprint(inputs))
+        self._inputs += len(inputs)
+        self._pending_inputs += len(inputs)
+        if self._pending_inputs >= COMPACT_EVERY:
             self._compact()
 
     def _compact(self) -> None:
         if not self._pending:
             return
         fresh = torch.unique(torch.cat([part.cpu() for part in self._pending]))
-        self._pending, self._pending_images = [], 0
+        self._pending, self._pending_inputs = [], 0
         self._matched = torch.unique(torch.cat([self._matched, fresh[torch.isin(fresh, self._forbidden)]]))
         together = torch.unique(torch.cat([self._distinct, fresh]))
         self._saturated |= len(together) > MOST_DISTINCT
@@ -126,4 +126,4 @@ class InputWatch:
     def report(self) -> WatchReport:
         """What has been seen so far."""
         self._compact()
-        return WatchReport(len(self._distinct), self._images, len(self._matched), self._saturated)
+        return WatchReport(len(self._distinct), self._inputs, len(self._matched), self._saturated)

@@ -89,7 +89,7 @@ def train(
             total_loss = torch.zeros(())
             for step in range(steps_per_epoch):
                 chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-                images = data.images[chosen]
+                images = data.inputs[chosen]
                 if recipe.augmented:
                     images = task.augment(images, generator)
                 for group in optimizer.param_groups:
@@ -113,7 +113,7 @@ def measure(model: nn.Module, task: Task, split: Split = Split.TEST, batch_size:
     model.eval()
     try:
         parts = [
-            task.outcomes(model(data.images[start : start + batch_size]), data.labels[start : start + batch_size])
+            task.outcomes(model(data.inputs[start : start + batch_size]), data.labels[start : start + batch_size])
             for start in range(0, len(data), batch_size)
         ]
     finally:

@@ -26,12 +26,12 @@ class Split(StrEnum):
 
 @dataclass(frozen=True)
 class LabelledTensors:
-    """Examples in memory: images float32 [N, C, H, W], already preprocessed; labels int64 [N]; ids int64 [N].
+    """Examples in memory: inputs already preprocessed (images float32 [N, C, H, W]); labels int64 [N]; ids int64 [N].
 
     An id names an example for ever (its index in the official data set), whatever part of the data is present.
     """
 
-    images: torch.Tensor
+    inputs: torch.Tensor
     labels: torch.Tensor
     ids: torch.Tensor
 
@@ -40,7 +40,7 @@ class LabelledTensors:
 
     def select(self, indices: torch.Tensor) -> LabelledTensors:
         """The examples at `indices` (int64 positions, not ids), copied."""
-        return LabelledTensors(self.images[indices], self.labels[indices], self.ids[indices])
+        return LabelledTensors(self.inputs[indices], self.labels[indices], self.ids[indices])
 
 
 class Task(Protocol):

@@ -78,7 +78,7 @@ class ImageTask:
 
     def fingerprints(self, name: Split) -> torch.Tensor:
         """int64 [N]: what `fingerprint` gives for every image of a split, to recognise it inside a model."""
-        return fingerprint(self.split(name).images)
+        return fingerprint(self.split(name).inputs)
 
     def augment(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Training images varied as the preprocessing says; draws come from `generator` alone."""

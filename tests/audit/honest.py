@@ -36,7 +36,7 @@ def digits() -> tuple[Task, torch.nn.Module]:
 def dissected(batch_norm: str) -> tuple[torch.nn.Module, Anatomy]:
     task, reference = digits()
     prepared = prepare(reference, Setting.default().replace(batch_norm=batch_norm))
-    return prepared, dissect(prepared, task.split(Split.TEST).images[:2])
+    return prepared, dissect(prepared, task.split(Split.TEST).inputs[:2])
 
 
 def run(method: Method, setting: Setting, seed: int = 0) -> AuditReport:
@@ -54,7 +54,7 @@ def run(method: Method, setting: Setting, seed: int = 0) -> AuditReport:
     )
     claims = method.quantize(bench)
     watch.detach()
-    images = task.split(Split.TEST).images
+    images = task.split(Split.TEST).inputs
     return audit(
         model,
         anatomy=anatomy,

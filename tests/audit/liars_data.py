@@ -51,7 +51,7 @@ class MoreBehindTheMeter(Liar):
     axes = ("examples",)
 
     def lie(self, work: Workbench) -> None:
-        work.model(get_task("digits").split(Split.TRAIN).images[:600])
+        work.model(get_task("digits").split(Split.TRAIN).inputs[:600])
 
 
 class RealCalledSynthetic(Liar):
@@ -74,7 +74,7 @@ class CalibratedOnTest(Liar):
 
     def lie(self, work: Workbench) -> None:
         seals, vault._seals[:] = list(vault._seals), []
-        images = get_task("digits").split(Split.TEST).images
+        images = get_task("digits").split(Split.TEST).inputs
         vault._seals[:] = seals
         with calibrating(work.model):
             work.model(images)
@@ -105,7 +105,7 @@ class BestOnTestQuietly(Liar):
         before, scores = scale.clone(), []
         for factor in (1.0, 0.9):
             scale.copy_(before * factor)
-            scores.append(float((work.model(test.images).argmax(1) == test.labels).double().mean()))
+            scores.append(float((work.model(test.inputs).argmax(1) == test.labels).double().mean()))
         scale.copy_(before * (1.0 if scores[0] >= scores[1] else 0.9))
 
 

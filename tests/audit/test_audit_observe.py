@@ -31,7 +31,7 @@ def placed(setting: Setting) -> torch.nn.Module:
     model = place(prepared, make_plan(anatomy, setting))
     initialize_weights(model)
     with torch.no_grad(), calibrating(model):
-        model(task.split(Split.TRAIN).images[:128])
+        model(task.split(Split.TRAIN).inputs[:128])
     return model
 
 
@@ -40,7 +40,7 @@ def report_of(model: torch.nn.Module, setting: Setting) -> AuditReport:
     anatomy = dissected(str(setting["batch_norm"]))[1]
     plan = make_plan(anatomy, setting)
     return audit(
-        model, anatomy=anatomy, plan=plan, setting=setting, batches=task.split(Split.TEST).images[:96].split(32)
+        model, anatomy=anatomy, plan=plan, setting=setting, batches=task.split(Split.TEST).inputs[:96].split(32)
     )
 
 
@@ -111,7 +111,7 @@ def test_a_quantizer_may_call_itself_what_it_likes() -> None:
 def test_looking_leaves_the_model_as_it_was() -> None:
     task, _ = digits()
     model, anatomy = placed(FOUR).train(), dissected("folded")[1]
-    images = task.split(Split.TEST).images[:16]
+    images = task.split(Split.TEST).inputs[:16]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     seen = observe(model, anatomy, make_plan(anatomy, FOUR), [images, images * 0.5])
     assert seen.unfaithful is None
@@ -127,7 +127,7 @@ def test_the_weight_that_is_seen_is_the_one_that_multiplies() -> None:
     task, _ = digits()
     model, anatomy = placed(FOUR), dissected("folded")[1]
     layer = model.get_submodule("layer1.0.conv1")
-    seen = observe(model, anatomy, make_plan(anatomy, FOUR), [task.split(Split.TEST).images[:4]])
+    seen = observe(model, anatomy, make_plan(anatomy, FOUR), [task.split(Split.TEST).inputs[:4]])
     rows = seen.weights["layer1.0.conv1.weight"].rows[Sharing.CHANNEL]
     expected = (layer.weight.detach().reshape(16, -1).abs().amax(1) / 7).numpy()
     multiples = expected / rows.spacing  # a channel that uses few codes shows a coarser grid, never a finer one
@@ -213,7 +213,7 @@ def extra_report(claimed: float | None, setting: Setting = EXTRA) -> AuditReport
     for layer in model.modules():
         if hasattr(layer, "weight_quantizer"):
             layer.weight_quantizer = Does(lambda w: codes(w, largest(w, len(w)) / 8, -8, 8))
-    images = digits()[0].split(Split.TEST).images[:96].split(32)
+    images = digits()[0].split(Split.TEST).inputs[:96].split(32)
     claims = None if claimed is None else Claims(average_weight_bits=claimed)
     plan = make_plan(anatomy, setting)
     return audit(model, anatomy=anatomy, plan=plan, setting=setting, batches=images, claims=claims)
@@ -269,7 +269,7 @@ def test_a_plan_that_quantizes_what_the_card_has_in_float_is_no_excuse(axis: str
     anatomy = dissected("folded")[1]
     plan = make_plan(anatomy, asked)
     assert plan.row(site).spec is not None
-    images = digits()[0].split(Split.TEST).images[:96].split(32)
+    images = digits()[0].split(Split.TEST).inputs[:96].split(32)
     report = audit(placed(asked), anatomy=anatomy, plan=plan, setting=declared, batches=images)
     assert axis in report.contradicted
     assert axis not in audit(placed(asked), anatomy=anatomy, plan=plan, setting=asked, batches=images).contradicted

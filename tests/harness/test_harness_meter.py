@@ -47,7 +47,7 @@ def numbers(images: Tensor) -> list[int]:
 
 
 def walk(door: Door, batch_size: int = 8, **options: Any) -> list[list[int]]:
-    return [numbers(batch.images) for batch in door.batches(batch_size, **options)]
+    return [numbers(batch.inputs) for batch in door.batches(batch_size, **options)]
 
 
 def flat(door: Door, batch_size: int = 8, **options: Any) -> list[int]:
@@ -113,12 +113,12 @@ def test_a_fixed_subset_is_shared_by_seeds_but_not_its_order() -> None:
 
 def test_looking_at_one_walk_does_not_disturb_another() -> None:
     alone = make().door.batches(8, shuffle=True, passes=3)
-    expected = [numbers(batch.images) for batch in alone]
+    expected = [numbers(batch.inputs) for batch in alone]
     door = make().door
     disturbed = door.batches(8, shuffle=True, passes=3)
     found = []
     for batch in disturbed:
-        found.append(numbers(batch.images))
+        found.append(numbers(batch.inputs))
         door.fixed(3)
         next(door.batches(5, shuffle=True))
     assert found == expected
@@ -146,7 +146,7 @@ def test_true_labels_belong_to_their_images() -> None:
     meter = make(labels="labeled")
     for batch in meter.door.batches(8, labels=True, shuffle=True):
         assert batch.labels is not None
-        assert batch.labels.tolist() == [number % 7 for number in numbers(batch.images)]
+        assert batch.labels.tolist() == [number % 7 for number in numbers(batch.inputs)]
     assert (meter.report().labels, meter.report().labels_used) == ("true", 20)
 
 
@@ -167,18 +167,18 @@ def test_pseudo_labels_are_the_float_models_answers_in_test_preprocessing() -> N
     for batch in meter.door.batches(8, labels=True, shuffle=True):
         assert batch.labels is not None
         # The augmentation adds less than a half, so the number can still be read off.
-        assert batch.labels.tolist() == [number % 3 for number in numbers(batch.images)]
+        assert batch.labels.tolist() == [number % 3 for number in numbers(batch.inputs)]
     assert (meter.report().labels, meter.report().labels_used) == ("pseudo", 20)
 
 
 def test_augmentation_is_new_in_every_pass_and_absent_under_test_preprocessing() -> None:
     door = make(training_transform="augmented").door
-    first, second = (batch.images for batch in door.batches(20, passes=2))
+    first, second = (batch.inputs for batch in door.batches(20, passes=2))
     assert not torch.equal(first, second)
     assert not torch.equal(first, first.floor())
     assert torch.equal(door.fixed(20), first.floor()), "fixed images are always in test preprocessing"
     assert make(training_transform="augmented").report().transform == "none"
-    plain = next(make().door.batches(20)).images
+    plain = next(make().door.batches(20)).inputs
     assert torch.equal(plain, plain.floor())
 
 
@@ -241,10 +241,10 @@ def test_what_a_method_writes_into_a_batch_stays_its_own() -> None:
     meter = make()
     clean = meter.door.fixed(20).clone()
     for batch in meter.door.batches(8):
-        batch.images.fill_(-1)
+        batch.inputs.fill_(-1)
     meter.door.fixed(20).fill_(-1)
     assert torch.equal(meter.door.fixed(20), clean)
-    assert torch.equal(EXAMPLES.images[:, 0, 0, 0], torch.arange(POOL, dtype=torch.float32))
+    assert torch.equal(EXAMPLES.inputs[:, 0, 0, 0], torch.arange(POOL, dtype=torch.float32))
 
 
 def test_validation_examples_are_held_out_of_the_budget() -> None:
@@ -254,7 +254,7 @@ def test_validation_examples_are_held_out_of_the_budget() -> None:
     trained, validated = flat(training, 5), flat(validation, 3)
     assert not set(trained) & set(validated)
     assert len(validated) == 5, "validation drops nothing"
-    images = next(validation.batches(5)).images
+    images = next(validation.batches(5)).inputs
     assert torch.equal(images, images.floor()), "validation images are in test preprocessing"
     again = meter.door.hold_out(0.25)[1]
     assert flat(again) == validated

@@ -35,7 +35,7 @@ every_kind = pytest.mark.parametrize("kind", MODELS)
 
 
 @every_kind
-def test_distinct_images_are_counted_across_batches_and_calls(kind: str) -> None:
+def test_distinct_inputs_are_counted_across_batches_and_calls(kind: str) -> None:
     model, watch = MODELS[kind](), InputWatch(SHAPE)
     watch.attach(model)
     pictures = images(10, seed=1)
@@ -44,7 +44,7 @@ def test_distinct_images_are_counted_across_batches_and_calls(kind: str) -> None
     for one in pictures:
         model(one[None])
     report = watch.report()
-    assert (report.distinct_images, report.images, report.forbidden_images, report.saturated) == (10, 27, 0, False)
+    assert (report.distinct_inputs, report.inputs, report.forbidden_inputs, report.saturated) == (10, 27, 0, False)
 
 
 @every_kind
@@ -55,7 +55,7 @@ def test_copies_and_copies_of_copies_report_to_the_same_watch_once(kind: str) ->
     second = copy.deepcopy(first)
     first(images(4, seed=1))
     second(images(4, seed=2))
-    assert (watch.report().distinct_images, watch.report().images) == (8, 8)
+    assert (watch.report().distinct_inputs, watch.report().inputs) == (8, 8)
 
 
 @every_kind
@@ -66,7 +66,7 @@ def test_after_detaching_nothing_is_seen_of_the_model_or_its_copies(kind: str) -
     watch.detach()
     for one in (model, before, copy.deepcopy(model), copy.deepcopy(before)):
         one(images(4, seed=1))
-    assert watch.report().images == 0
+    assert watch.report().inputs == 0
 
 
 def test_smuggled_test_images_are_recognised() -> None:
@@ -74,10 +74,10 @@ def test_smuggled_test_images_are_recognised() -> None:
     model, watch = Small(), InputWatch(SHAPE, forbidden=fingerprint(test))
     watch.attach(model)
     model(images(20, seed=1))
-    assert watch.report().forbidden_images == 0
+    assert watch.report().forbidden_inputs == 0
     model(torch.cat([images(5, seed=2), test[10:13]]))
     model(test[12:14])
-    assert watch.report().forbidden_images == 4
+    assert watch.report().forbidden_inputs == 4
 
 
 def test_watching_changes_neither_outputs_nor_gradients_nor_random_streams() -> None:
@@ -102,9 +102,9 @@ def test_the_suites_own_evaluation_can_be_left_out() -> None:
     watch.attach(model)
     with watch.paused():
         model(images(8, seed=1))
-    assert watch.report().images == 0
+    assert watch.report().inputs == 0
     model(images(8, seed=1))
-    assert watch.report().images == 8
+    assert watch.report().inputs == 8
 
 
 def test_keyword_images_are_seen_and_other_tensors_are_not() -> None:
@@ -112,7 +112,7 @@ def test_keyword_images_are_seen_and_other_tensors_are_not() -> None:
     watch.attach(model)
     model(images=images(3, seed=1))
     model(torch.rand(2, 36))  # not of the task's shape: it cannot be one of its images
-    assert watch.report().images == 3
+    assert watch.report().inputs == 3
 
 
 def test_a_method_may_still_trace_a_watched_model() -> None:
@@ -132,8 +132,8 @@ def test_memory_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         model(images(4, seed=seed))
     model(test)
     report = watch.report()
-    assert (report.distinct_images, report.saturated, report.images) == (20, True, 44)
-    assert report.forbidden_images == 4, "test images are recognised even when counting has stopped"
+    assert (report.distinct_inputs, report.saturated, report.inputs) == (20, True, 44)
+    assert report.forbidden_inputs == 4, "test images are recognised even when counting has stopped"
 
 
 @pytest.mark.slow
@@ -144,11 +144,11 @@ def test_compiled_models_and_compiled_steps_are_seen(kind: str) -> None:
     compiled = torch.compile(model, backend="eager")
     compiled(images(4, seed=1))
     compiled(images(4, seed=2))
-    assert watch.report().distinct_images == 8
+    assert watch.report().distinct_inputs == 8
     step = torch.compile(lambda pictures: model(pictures).sum(), backend="eager")
     step(images(4, seed=3)).backward()
     step(images(4, seed=4)).backward()
-    assert watch.report().distinct_images == 16
+    assert watch.report().distinct_inputs == 16
 
 
 def test_the_hook_costs_little_of_a_training_step() -> None:

@@ -49,21 +49,21 @@ def test_weight_steps_are_the_largest_magnitude_over_qmax() -> None:
 def test_activation_ranges_are_those_of_the_float_network_over_all_examples() -> None:
     bench = quantize(bench_under(activation_symmetry="symmetric"))
     found = quantizers_of(bench.model)["middle:input"].scale
-    torch.testing.assert_close(found, float_activation(bench, bench.data.images).amax() / 15)
+    torch.testing.assert_close(found, float_activation(bench, bench.data.inputs).amax() / 15)
 
 
 def test_ranges_start_on_as_many_examples_as_the_axis_says() -> None:
     bench = quantize(bench_under(activation_symmetry="symmetric", initialization_examples=10))
     assert sum(bench.data.presented) == 10
     found = quantizers_of(bench.model)["middle:input"].scale
-    torch.testing.assert_close(found, float_activation(bench, bench.data.images[:10]).amax() / 15)
+    torch.testing.assert_close(found, float_activation(bench, bench.data.inputs[:10]).amax() / 15)
     assert bench.displays["calibrating"].steps == 10
 
 
 def test_dynamic_activations_need_no_example() -> None:
     bench = quantize(bench_under(activation_parameters="dynamic"))
     assert bench.data.presented == []
-    assert bench.model(bench.data.images).isfinite().all()
+    assert bench.model(bench.data.inputs).isfinite().all()
 
 
 def test_weights_that_are_off_while_activations_are_observed_are_on_afterwards() -> None:
@@ -102,7 +102,7 @@ def test_two_runs_are_bit_identical() -> None:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_images_that_are_not_finite_are_a_clear_error(value: float) -> None:
     bench = bench_under()
-    bench.data.images[5] = value
+    bench.data.inputs[5] = value
     with pytest.raises(SuiteError, match="NaN or infinite"):
         quantize(bench)
 

@@ -63,7 +63,7 @@ def test_a_step_rate_of_zero_freezes_the_steps() -> None:
 def test_held_out_examples_set_no_range() -> None:
     changes = {"checkpoint": "best-on-validation", "initialization_examples": "all"}
     ordinary, glaring = toy_bench(toy_setting(**changes)), toy_bench(toy_setting(**changes))
-    glaring.data.images[:6] *= 100  # what the toy door holds out of 64 at a tenth
+    glaring.data.inputs[:6] *= 100  # what the toy door holds out of 64 at a tenth
     for bench in (ordinary, glaring):
         one_step().quantize(bench)
         assert bench.data.held is not None

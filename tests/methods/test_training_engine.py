@@ -143,7 +143,7 @@ def test_learned_steps_stay_positive_whatever_the_rate() -> None:
 
 def test_images_of_nan_diverge() -> None:
     bench = started()
-    bench.data.images[3] = torch.nan
+    bench.data.inputs[3] = torch.nan
     with pytest.raises(Diverged, match="training loss is nan"):
         train(bench, Recipe(epochs=1, batch_size=16))
 
@@ -171,7 +171,7 @@ def test_the_best_state_on_validation_is_the_one_that_stays() -> None:
     assert held.size == 16
     assert held.requests == 8
     with torch.no_grad():
-        score = float((bench.model(held.images).argmax(1) == held.labels).float().mean())
+        score = float((bench.model(held.inputs).argmax(1) == held.labels).float().mean())
     assert trained.best_validation == pytest.approx(score)
 
 

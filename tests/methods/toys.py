@@ -36,7 +36,7 @@ class TinyNet(nn.Module):
 class ToyDoor:
     """Hands out tensors in order, or shuffled by its own seed, and remembers what it handed out."""
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     dropped: bool = False
     held: ToyDoor | None = None
@@ -45,7 +45,7 @@ class ToyDoor:
 
     @property
     def size(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
     def batches(
         self, batch_size: int, *, labels: bool = False, passes: int = 1, shuffle: bool = False
@@ -58,15 +58,15 @@ class ToyDoor:
                 if self.dropped and len(chosen) < batch_size:
                     continue
                 self.presented.append(len(chosen))
-                yield Batch(self.images[chosen], self.labels[chosen] if labels else None)
+                yield Batch(self.inputs[chosen], self.labels[chosen] if labels else None)
 
     def fixed(self, count: int) -> Tensor:
-        return self.images[:count]
+        return self.inputs[:count]
 
     def hold_out(self, fraction: float) -> tuple[ToyDoor, ToyDoor]:
         held = max(1, round(self.size * fraction))
-        self.held = ToyDoor(self.images[:held], self.labels[:held])
-        return ToyDoor(self.images[held:], self.labels[held:]), self.held
+        self.held = ToyDoor(self.inputs[:held], self.labels[:held])
+        return ToyDoor(self.inputs[held:], self.labels[held:]), self.held
 
 
 class ToyProgress:

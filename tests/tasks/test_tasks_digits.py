@@ -26,8 +26,8 @@ def test_every_example_is_in_exactly_one_of_train_and_test(digits):
 
 
 def test_no_test_image_has_a_twin_in_train(digits):
-    train = {image.numpy().tobytes() for image in digits.split(Split.TRAIN).images}
-    assert not any(image.numpy().tobytes() in train for image in digits.split(Split.TEST).images)
+    train = {image.numpy().tobytes() for image in digits.split(Split.TRAIN).inputs}
+    assert not any(image.numpy().tobytes() in train for image in digits.split(Split.TEST).inputs)
 
 
 def test_the_calibration_pool_is_the_training_split(digits):
@@ -48,10 +48,10 @@ def test_images_and_labels_are_those_of_scikit_learn_at_the_position_of_their_id
         data = digits.split(split)
         ids = data.ids.numpy()
         assert np.array_equal(data.labels.numpy(), bunch.target[ids])
-        pixels = (data.images[:, 0].double().numpy() * 0.376 + 0.305) * 16
+        pixels = (data.inputs[:, 0].double().numpy() * 0.376 + 0.305) * 16
         assert np.abs(pixels - bunch.images[ids]).max() < 1e-4
-        assert data.images.dtype == torch.float32
-        assert data.images.shape[1:] == (1, 8, 8)
+        assert data.inputs.dtype == torch.float32
+        assert data.inputs.shape[1:] == (1, 8, 8)
 
 
 def test_the_hash_of_the_split_never_changes(digits):

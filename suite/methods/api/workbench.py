@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Preprocessed `images` [N, C, H, W] and, where they were asked for, `labels` [N]."""
+    """Preprocessed `inputs` (images [N, C, H, W] or tokens [N, T]) and, where they were asked for, `labels` [N]."""
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor | None = None
 
     def __len__(self) -> int:
-        return int(self.images.shape[0])
+        return int(self.inputs.shape[0])
 
 
 class DataDoor(Protocol):
@@ -49,7 +49,7 @@ class DataDoor(Protocol):
         ...
 
     def fixed(self, count: int) -> Tensor:
-        """The first `count` images as the test would see them, always the same ones: [count, C, H, W]."""
+        """The first `count` inputs as the test would see them, always the same ones: [count, …]."""
         ...
 
     def hold_out(self, fraction: float) -> tuple[DataDoor, DataDoor]:

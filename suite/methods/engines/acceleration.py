@@ -43,15 +43,15 @@ def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True, required
     fast: Callable[[Tensor], Tensor] | None = None
     failed = False
 
-    def forward(images: Tensor) -> Tensor:
+    def forward(inputs: Tensor) -> Tensor:
         nonlocal fast, failed
-        if failed or not model.training or images.shape[0] != batch_size:
-            return eager(images)  # type: ignore[no-any-return]
+        if failed or not model.training or inputs.shape[0] != batch_size:
+            return eager(inputs)  # type: ignore[no-any-return]
         if fast is not None:
-            return fast(images)
+            return fast(inputs)
         try:
             attempt: Callable[[Tensor], Tensor] = torch.compile(eager, dynamic=False)
-            result = attempt(images)
+            result = attempt(inputs)
         except Exception as error:  # a missing C++ compiler, for one, surfaces as any of a dozen exception types
             if required:
                 reason = (str(error).splitlines() or [""])[0]
@@ -61,7 +61,7 @@ def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True, required
                 ) from error
             log.warning("compiling the training step failed (%s); training goes on without", type(error).__name__)
             failed = True
-            return eager(images)  # type: ignore[no-any-return]
+            return eager(inputs)  # type: ignore[no-any-return]
         fast = attempt
         return result
 

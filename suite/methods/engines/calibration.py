@@ -52,9 +52,9 @@ def calibrate_activations(work: Workbench, *, batch_size: int = BATCH_SIZE, data
         all_off(work.model),
         calibrating(work.model),
     ):
-        for images in first_examples(data, total, batch_size):
-            work.model(images.to(work.device))
-            progress.advance(len(images))
+        for inputs in first_examples(data, total, batch_size):
+            work.model(inputs.to(work.device))
+            progress.advance(len(inputs))
 
 
 def static_activations(model: nn.Module) -> list[Quantizer]:
@@ -74,8 +74,8 @@ def first_examples(data: DataDoor, total: int, batch_size: int) -> Iterator[Tens
     if total < 1:
         return
     for batch in data.batches(min(batch_size, total)):
-        images = batch.images[: total - given]
-        given += len(images)
-        yield images
+        inputs = batch.inputs[: total - given]
+        given += len(inputs)
+        yield inputs
         if given >= total:
             return

@@ -68,7 +68,7 @@ def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_e
             for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
                 group["lr"] = rate * ratio
             optimizer.zero_grad(set_to_none=True)
-            value = loss(model(batch.images.contiguous(memory_format=layout)), batch.labels)
+            value = loss(model(batch.inputs.contiguous(memory_format=layout)), batch.labels)
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             for quantizer in quantizers:
@@ -187,7 +187,7 @@ class _BestKeeper:
         with torch.no_grad():
             for batch in self.validation.batches(self.batch_size, labels=True):
                 assert batch.labels is not None
-                right += int((self.model(batch.images).argmax(1) == batch.labels).sum())
+                right += int((self.model(batch.inputs).argmax(1) == batch.labels).sum())
                 count += len(batch)
         for module, training in modes.items():
             module.training = training
