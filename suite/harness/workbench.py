@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from suite.axes import Setting
 from suite.harness.meter import Door
 from suite.harness.progress import Bar, Reporter
 from suite.harness.streams import Streams
+from suite.methods.api import Checkpoint, Checkpoints, Fact
 from suite.plan import Plan
+
+
+class NoCheckpoints:
+    """For a bench outside a run: keeps nothing, finds nothing."""
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Fact] | None = None) -> None:
+        """There is no run that could continue."""
+
+    def load(self, name: str) -> Checkpoint | None:
+        return None
+
+    def due(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Bench:
     device: torch.device
     streams: Streams
     reporter: Reporter
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
 
     @property
     def seed(self) -> int:

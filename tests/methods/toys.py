@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.axes import Setting
-from suite.methods.api import Batch
+from suite.methods.api import Batch, Checkpoint, Fact
 from suite.methods.lsq import LearnedStepSize
 from suite.plan import Plan, dissect, make_plan, place, prepare
 
@@ -80,6 +80,25 @@ class ToyProgress:
 
 
 @dataclass
+class ToyCheckpoints:
+    """Keeps copies in memory; `eager` ones are due after every step."""
+
+    eager: bool = False
+    kept: dict[str, Checkpoint] = field(default_factory=dict)
+    saves: int = 0
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Fact] | None = None) -> None:
+        self.saves += 1
+        self.kept[name] = Checkpoint({key: value.detach().clone() for key, value in tensors.items()}, dict(facts or {}))
+
+    def load(self, name: str) -> Checkpoint | None:
+        return self.kept.get(name)
+
+    def due(self) -> bool:
+        return self.eager
+
+
+@dataclass
 class ToyBench:
     model: nn.Module
     reference: nn.Module
@@ -89,6 +108,7 @@ class ToyBench:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     displays: dict[str, ToyProgress] = field(default_factory=dict)
+    checkpoints: ToyCheckpoints = field(default_factory=ToyCheckpoints)
 
     def random(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(sum(purpose.encode()))

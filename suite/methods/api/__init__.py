@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from suite.methods.api.method import Claims, Diverged, Method, Needs, Paper
+from suite.methods.api.method import Claims, Diverged, Method, Needs, Note, Paper
 from suite.methods.api.options import OptionField, Options, option
 from suite.methods.api.support import LEARNED_STEPS, POST_TRAINING
-from suite.methods.api.workbench import Batch, DataDoor, Progress, Workbench
+from suite.methods.api.workbench import Batch, Checkpoint, Checkpoints, DataDoor, Fact, Progress, Workbench
 
 __all__ = [
     "LEARNED_STEPS",
     "POST_TRAINING",
     "Batch",
+    "Checkpoint",
+    "Checkpoints",
     "Claims",
     "DataDoor",
     "Diverged",
+    "Fact",
     "Method",
     "Needs",
+    "Note",
     "OptionField",
     "Options",
     "Paper",

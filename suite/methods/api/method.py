@@ -39,6 +39,21 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Note:
+    """One question on which a method's paper, the code that was published with it, and this file may differ.
+
+    An empty `paper` or `code` means that it is silent on the question. Every text is one plain sentence or phrase.
+    """
+
+    about: str
+    """The question, in a few words: "rate of the step sizes"."""
+    ours: str
+    """What this file does by default, and which option or axis chooses otherwise."""
+    paper: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
 class Claims:
     """What a method says of its own result; the audit compares each figure with what it observes."""
 
@@ -63,6 +78,8 @@ class Method(ABC):
     """Axis id -> values this method accepts. An axis not named here is enforced by the suite for every method alike."""
     recommended: ClassVar[Mapping[str, object]] = {}
     """Axis id -> the value a new card of this method starts with, where it is not the axis's default."""
+    notes: ClassVar[tuple[Note, ...]] = ()
+    """Where the paper, public code and this file disagree, or where one of them is silent."""
     Options: ClassVar[type[AnyOptions]] = AnyOptions
 
     def __init__(self, options: AnyOptions | None = None) -> None:

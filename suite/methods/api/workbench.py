@@ -5,7 +5,7 @@ Protocols only: the harness implements them, so that a method never imports the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from suite.axes import Setting
     from suite.plan import Plan
+
+
+Fact = bool | int | float | str
+"""What a checkpoint remembers besides tensors."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,38 @@ class DataDoor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state that an attempt at this very run saved before it was killed; its tensors are on the processor."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Fact]
+
+
+class Checkpoints(Protocol):
+    """Where a method keeps what would be lost if the process were killed, so that the same command continues.
+
+    They belong to one run: a changed option, setting or source of the method is another run, which never sees them.
+    The harness deletes them when the record is written. A method that continues asks the data door for the same things
+    in the same order as one that starts (it need not compute on what it gets), and must leave the very same model.
+    """
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Fact] | None = None) -> None:
+        """Keep `tensors` and `facts` under `name` in place of what was there before, wholly or not at all.
+
+        A disk that is full costs a warning and the checkpoint, never the run.
+        """
+        ...
+
+    def load(self, name: str) -> Checkpoint | None:
+        """What was saved under `name`; None where nothing was, or where what is there is damaged."""
+        ...
+
+    def due(self) -> bool:
+        """Whether a loop should save now: not too soon after the last time, and never for more than 1 % of all time."""
+        ...
+
+
 class Progress(Protocol):
     """A running display of one loop; figures (a loss, a rate) are shown beside the time left."""
 
@@ -87,6 +123,9 @@ class Workbench(Protocol):
 
     @property
     def data(self) -> DataDoor: ...
+
+    @property
+    def checkpoints(self) -> Checkpoints: ...
 
     @property
     def device(self) -> torch.device: ...
