@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from suite.registry import unknown
 from suite.tasks.api import Split, Task
 
 
@@ -21,12 +22,13 @@ class Recipe:
     The learning rate rises linearly to `peak_rate` over `warmup_epochs`, then falls along a cosine to zero.
     """
 
+    optimizer: str  # "sgd" with Nesterov's momentum, or "adamw"
     epochs: int
     batch_size: int
     peak_rate: float
     warmup_epochs: int
-    momentum: float
-    weight_decay: float  # on convolution and linear weights only, never on batch-norm parameters and biases
+    momentum: float  # of the gradient's running average: for adamw its first beta, beside a second of 0.999
+    weight_decay: float  # on convolution and linear weights only, never on norms, biases and embeddings
     label_smoothing: float
     augmented: bool
     seed: int
@@ -42,6 +44,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "digits-resnet": Recipe(
+        optimizer="sgd",
         epochs=60,
         batch_size=64,
         peak_rate=0.1,
@@ -72,14 +75,7 @@ def train(
     """Train `model` in place on the training split and return it in eval mode. `report(epoch, mean loss)` per epoch."""
     data = task.split(Split.TRAIN)
     generator = torch.Generator().manual_seed(recipe.seed)
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.peak_rate,
-        momentum=recipe.momentum,
-        nesterov=True,
-    )
+    optimizer = _optimizer(model, recipe)
     # A last incomplete batch would give batch norm a handful of examples; it is dropped, and reshuffled next epoch.
     steps_per_epoch = len(data) // recipe.batch_size
     model.train()
@@ -103,6 +99,22 @@ def train(
                 total_loss += loss.detach()
             report(epoch, float(total_loss) / steps_per_epoch)
     return model.eval()
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer of a recipe; weight decay pulls on what multiplies, not on what shifts or scales."""
+    weights = {
+        id(module.weight) for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
+    }
+    groups = [
+        {"params": [one for one in model.parameters() if id(one) in weights], "weight_decay": recipe.weight_decay},
+        {"params": [one for one in model.parameters() if id(one) not in weights], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.peak_rate, momentum=recipe.momentum, nesterov=True)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.peak_rate, betas=(recipe.momentum, 0.999))
+    raise unknown("optimizer", recipe.optimizer, ["adamw", "sgd"])
 
 
 @torch.no_grad()
