@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from suite.cards.card import Card, MethodChoice
-from suite.cards.check import Problem
 from suite.cards.diff import Besides, CardDiff, diff_cards
 from suite.cards.load import examine_file, examine_text, load_card, parse_card
 from suite.cards.new import new_card
 from suite.cards.revise import declares_the_same, revise_card
+from suite.cards.walker import Problem
 from suite.cards.write import card_to_yaml, complete_card, write_card, write_whole
 
 __all__ = [

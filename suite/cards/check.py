@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.axes import AXES, NOT_REPORTED, axes_of, contradictions, plain
-from suite.axes.axis import Axis, nearest_word
-from suite.axes.domains import Choice, Domain, is_integer, shown
+from suite.axes import AXES, NOT_REPORTED, Section, axes_of, contradictions, plain
+from suite.axes.axis import Axis
+from suite.axes.domains import is_integer, shown
 from suite.cards.card import Card, MethodChoice
-from suite.cards.layout import (
-    CARD,
-    EVIDENCE,
-    MISPLACED,
-    ONLY_RUN,
-    ONLY_TRANSCRIBED,
-    VERSION,
-    AnyScalar,
-    Object,
-    Scalar,
-    SectionShape,
-    Sequence,
-    Shape,
-    Table,
-)
+from suite.cards.layout import CARD, MISPLACED, ONLY_RUN, ONLY_TRANSCRIBED, VERSION
 from suite.cards.text import Node
-from suite.errors import CardError, Place
+from suite.cards.walker import MISSING, Problem, Walker
 from suite.registry import suggestion
-
-
-class _Missing:
-    """What a node that cannot be read stands for; it has been reported and takes part in nothing further."""
-
-
-MISSING = _Missing()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a card, and where."""
-
-    place: Place
-    message: str
-    hint: str | None = None
-
-    def error(self) -> CardError:
-        return CardError(self.message, place=self.place, hint=self.hint)
-
-    def __str__(self) -> str:
-        return str(self.error())
 
 
 def check_card(root: Node, file: str, text: str = "") -> tuple[Card | None, tuple[Problem, ...]]:
     """The card that a tree describes, or None with every problem in the order of the file."""
     checker = _Checker(file)
     content = checker.card(root)
-    problems = tuple(sorted(checker.problems, key=lambda problem: (problem.place.line or 0, problem.place.column or 0)))
+    problems = checker.in_order
     if problems or content is None:
         return None, problems
     method = content["method"]
@@ -82,18 +44,14 @@ def check_card(root: Node, file: str, text: str = "") -> tuple[Card | None, tupl
     )
 
 
-class _Checker:
-    """Walks the layout and the tree side by side and collects problems instead of stopping at the first."""
+class _Checker(Walker):
+    """Walks the layout of a card; what only a card has are its version, its kinds and the axes of its sections."""
 
     def __init__(self, file: str) -> None:
-        self.file = file
-        self.problems: list[Problem] = []
+        super().__init__(file, CARD)
         self.values: dict[str, Any] = {}
         self.places: dict[str, tuple[int, int]] = {}
         self.transcribed = False
-
-    def report(self, line: int, column: int, message: str, hint: str | None = None) -> None:
-        self.problems.append(Problem(Place(self.file, line, column), message, hint))
 
     def card(self, root: Node) -> dict[str, Any] | None:
         if not isinstance(root.value, dict):
@@ -152,91 +110,9 @@ class _Checker:
             if key in root.value:
                 self.report(*root.keys[key], why.format(key))
 
-    def shape(self, shape: Shape, node: Node, path: str) -> Any:
-        match shape:
-            case Scalar(domain):
-                return self.scalar(domain, node, path)
-            case AnyScalar():
-                return self.any_scalar(shape, node, path)
-            case Sequence():
-                return self.sequence(shape, node, path)
-            case Table():
-                return self.table(shape, node, path)
-            case SectionShape(section):
-                return self.section(axes_of(section), node, path)
-            case Object():
-                return self.object(shape, node, path)
-
-    def scalar(self, domain: Domain, node: Node, path: str) -> Any:
-        value = node.plain()
-        if domain.accepts(value):
-            return domain.normalise(value)
-        self.expected(path, domain.describe(), node, nearest_word(value, domain))
-        return MISSING
-
-    def expected(self, path: str, what: str, node: Node, hint: str | None = None) -> None:
-        value = node.plain()
-        if value is None:
-            found = "nothing"
-        elif isinstance(value, str) and len(value) > 300:
-            found = f"a text of {len(value):,} characters"
-        else:
-            found = shown(value)
-        self.report(node.line, node.column, f"{path}: expected {what}, found {found}", hint)
-
-    def any_scalar(self, shape: AnyScalar, node: Node, path: str) -> Any:
-        value = node.plain()
-        items = value if isinstance(value, list) and shape.lists and len(value) <= 200 else [value]
-        if (value is None and shape.empty) or all(_is_scalar(item) for item in items):
-            return value
-        self.expected(path, "a text, a number, true or false", node)
-        return MISSING
-
-    def sequence(self, shape: Sequence, node: Node, path: str) -> Any:
-        wanted = (
-            f"a list of {shape.length} items" if shape.length is not None else f"a list of at most {shape.most} items"
-        )
-        bounds = (shape.length, shape.length) if shape.length is not None else (0, shape.most)
-        if not isinstance(node.value, list) or not bounds[0] <= len(node.value) <= bounds[1]:
-            self.expected(path, wanted, node)
-            return MISSING
-        items = [self.scalar(shape.item.domain, item, path) for item in node.value]
-        return MISSING if MISSING in items else items
-
-    def table(self, shape: Table, node: Node, path: str) -> Any:
-        if not isinstance(node.value, dict) or len(node.value) > shape.most:
-            self.expected(path, f"a mapping of at most {shape.most} keys", node)
-            return MISSING
-        held: dict[str, Any] = {}
-        for key, inner in node.value.items():
-            if shape.key.accepts(key):
-                held[key] = self.shape(shape.value, inner, f"{path}.{key}")
-            elif isinstance(shape.key, Choice):
-                self.unknown_key(key, shape.key.words, node)
-            else:
-                self.report(
-                    *node.keys[key], f"{path}: {shown(key)} cannot be the name of an option", "small letters and '_'"
-                )
-        return held
-
-    def object(self, shape: Object, node: Node, path: str) -> Any:
-        if not isinstance(node.value, dict):
-            self.expected(path, f"a mapping with {', '.join(list(shape.fields)[:4])} …", node)
-            return MISSING
-        held: dict[str, Any] = {}
-        for key, inner in node.value.items():
-            if key in shape.fields:
-                held[key] = self.shape(shape.fields[key], inner, key if shape is CARD else f"{path}.{key}")
-            else:
-                self.unknown_key(key, tuple(shape.fields), node)
-        for key in shape.required:
-            if key not in node.value:
-                within = "" if shape is CARD else f" in {path}"
-                self.report(node.line, node.column, f"missing key '{key}'{within}")
-        return held
-
-    def section(self, axes: SequenceOf[Axis], node: Node, path: str) -> Any:
+    def section(self, section: Section, node: Node, path: str) -> Any:
         """Every axis of a section, checked into `values`; the section itself needs no other form."""
+        axes = axes_of(section)
         if not isinstance(node.value, dict):
             self.expected(path, f"a mapping with the axes {', '.join(axis.id for axis in axes[:3])} …", node)
             return MISSING
@@ -279,20 +155,11 @@ class _Checker:
             self.values[axis.id] = value
             self.places[axis.id] = place
 
-    def unknown_key(self, key: str, known: SequenceOf[str], node: Node) -> None:
+    def hint_for(self, key: str, known: SequenceOf[str]) -> str:
         if key in MISPLACED:
-            hint = MISPLACED[key]
-        elif key in AXES:
-            hint = f"it belongs in the section {AXES[key].section}"
-        else:
-            hint = suggestion(key, list(known))
-            elsewhere = suggestion(key, [*AXES, *CARD.fields])
-            if not hint.startswith("did you mean") and elsewhere.startswith("did you mean"):
-                hint = elsewhere
-        self.report(*node.keys[key], f"unknown key {shown(key)}", hint)
-
-
-def _is_scalar(value: Any) -> bool:
-    if isinstance(value, str):
-        return EVIDENCE.accepts(value)
-    return isinstance(value, bool) or (isinstance(value, int | float) and math.isfinite(value))
+            return MISPLACED[key]
+        if key in AXES:
+            return f"it belongs in the section {AXES[key].section}"
+        hint = super().hint_for(key, known)
+        elsewhere = suggestion(key, [*AXES, *CARD.fields])
+        return elsewhere if not hint.startswith("did you mean") and elsewhere.startswith("did you mean") else hint

@@ -42,11 +42,12 @@ class AnyScalar:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A list; with `length`, of exactly so many items."""
+    """A list; with `length`, of exactly so many items; with `one`, a single item stands for a list of one."""
 
-    item: Scalar
+    item: Shape
     length: int | None = None
     most: int = 200
+    one: bool = False
 
 
 @dataclass(frozen=True)

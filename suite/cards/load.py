@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from suite.cards.card import Card
-from suite.cards.check import Problem, check_card
+from suite.cards.check import check_card
 from suite.cards.text import parse, read_text
+from suite.cards.walker import Problem
 from suite.errors import CardError, Place
 
 

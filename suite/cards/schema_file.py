@@ -38,9 +38,11 @@ def shape_schema(shape: Shape, *, transcribed: bool = False) -> dict[str, Any]:
             if lists:
                 one.append({"type": "array", "items": {"anyOf": list(one)}, "maxItems": 200})
             return {"anyOf": [*one, {"type": "null"}] if empty else one}
-        case Sequence(item, length, most):
+        case Sequence(item, length, most, one):
             bounds = {"maxItems": most} if length is None else {"minItems": length, "maxItems": length}
-            return {"type": "array", "items": item.domain.schema(), **bounds}
+            inner = shape_schema(item, transcribed=transcribed)
+            several = {"type": "array", "items": inner, **bounds}
+            return {"anyOf": [several, inner]} if one else several
         case Table(_, key, value, most):
             return {
                 "type": "object",

@@ -56,8 +56,11 @@ class Node:
         return self.value
 
 
-def read_text(path: Path) -> str:
-    """The text of a file that may be anything: checked for kind, size and encoding before it is used."""
+def read_text(path: Path, what: str = "card") -> str:
+    """The text of a file that may be anything: checked for kind, size and encoding before it is used.
+
+    `what` is what messages call the document: other documents than cards are written in this YAML too.
+    """
     place = Place(str(path))
     try:
         status = path.stat()
@@ -65,22 +68,22 @@ def read_text(path: Path) -> str:
             raise CardError("is not a file", place=place)
         if status.st_size > LARGEST_BYTES:
             raise CardError(
-                f"is {status.st_size:,} bytes long; a card has at most {LARGEST_BYTES:,}",
+                f"is {status.st_size:,} bytes long; a {what} has at most {LARGEST_BYTES:,}",
                 place=place,
                 hint="is this the right file?",
             )
         with path.open("rb") as stream:
             data = stream.read(LARGEST_BYTES + 1)
     except FileNotFoundError:
-        raise CardError("no such file", place=place, hint="suite card new writes a card to start from") from None
+        raise CardError("no such file", place=place, hint=_start_from(what)) from None
     except (OSError, ValueError) as error:
         raise CardError(f"cannot be read: {getattr(error, 'strerror', None) or error}", place=place) from None
     if len(data) > LARGEST_BYTES:
         raise CardError(f"has grown past {LARGEST_BYTES:,} bytes while it was read", place=place)
-    return decode(data, str(path))
+    return decode(data, str(path), what)
 
 
-def decode(data: bytes, file: str) -> str:
+def decode(data: bytes, file: str, what: str = "card") -> str:
     """UTF-8 text without control characters."""
     try:
         text = data.decode("utf-8-sig")
@@ -90,7 +93,7 @@ def decode(data: bytes, file: str) -> str:
         raise CardError(
             f"byte 0x{data[error.start]:02x} is not UTF-8 text",
             place=Place(file, line, column),
-            hint="a card is a YAML text file in UTF-8",
+            hint=f"a {what} is a YAML text file in UTF-8",
         ) from None
     found = UNPRINTABLE.search(text)
     if found:
@@ -99,20 +102,24 @@ def decode(data: bytes, file: str) -> str:
         raise CardError(
             f"control character 0x{ord(found.group()):02x} in the text",
             place=Place(file, line, column),
-            hint="a card is a YAML text file in UTF-8",
+            hint=f"a {what} is a YAML text file in UTF-8",
         )
     return text
 
 
-def parse(text: str, file: str) -> Node:
+def parse(text: str, file: str, what: str = "card") -> Node:
     """The one document of a text, as a tree of nodes."""
     try:
-        root = _Builder(text, file).build()
+        root = _Builder(text, file, what).build()
     except yaml.YAMLError as error:
         raise _syntax_error(error, text, file) from None
     if root is None:
-        raise CardError("is empty", place=Place(file, 1, 1), hint="suite card new writes a card to start from")
+        raise CardError("is empty", place=Place(file, 1, 1), hint=_start_from(what))
     return root
+
+
+def _start_from(what: str) -> str | None:
+    return "suite card new writes a card to start from" if what == "card" else None
 
 
 def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> CardError:
@@ -139,8 +146,9 @@ def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> CardError:
 class _Builder:
     """Builds the tree from events with a stack of its own, so that depth is a number and not a crash."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, what: str) -> None:
         self.file = file
+        self.what = what
         self.events = yaml.parse(text, Loader=LOADER)
         self.root: Node | None = None
         self.open: list[Node] = []
@@ -161,13 +169,17 @@ class _Builder:
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self.end(event)
             elif kind is yaml.AliasEvent:
-                raise self.error(event, f"the alias '*{event.anchor}' is not allowed in a card", "repeat the value")
+                raise self.error(
+                    event, f"the alias '*{event.anchor}' is not allowed in a {self.what}", "repeat the value"
+                )
             elif kind is yaml.DocumentStartEvent:
                 self.documents += 1
                 if self.documents > 1:
-                    raise self.error(event, "a second YAML document starts here", "one file holds one card")
+                    raise self.error(event, "a second YAML document starts here", f"one file holds one {self.what}")
                 if event.version or event.tags:
-                    raise self.error(event, "YAML directives are not allowed in a card", "remove the line with '%'")
+                    raise self.error(
+                        event, f"YAML directives are not allowed in a {self.what}", "remove the line with '%'"
+                    )
         return self.root
 
     def error(self, event: Any, message: str, hint: str | None = None) -> CardError:
@@ -176,12 +188,14 @@ class _Builder:
 
     def refuse_decorations(self, event: Any) -> None:
         if event.anchor is not None:
-            raise self.error(event, f"the anchor '&{event.anchor}' is not allowed in a card", "repeat the value")
+            raise self.error(event, f"the anchor '&{event.anchor}' is not allowed in a {self.what}", "repeat the value")
         if event.tag is not None:
-            raise self.error(event, f"the tag {shown(event.tag)} is not allowed in a card", "write the plain value")
+            raise self.error(
+                event, f"the tag {shown(event.tag)} is not allowed in a {self.what}", "write the plain value"
+            )
         self.nodes += 1
         if self.nodes > MOST_NODES:
-            raise self.error(event, f"more than {MOST_NODES:,} values", "is this a card?")
+            raise self.error(event, f"more than {MOST_NODES:,} values", f"is this a {self.what}?")
 
     def scalar(self, event: Any) -> None:
         mark = event.start_mark
@@ -199,7 +213,7 @@ class _Builder:
         if self.awaits_key():
             raise self.error(event, "a key must be a word, not a list or a mapping")
         if len(self.open) >= DEEPEST:
-            raise self.error(event, f"nested more than {DEEPEST} levels deep", "a card needs four")
+            raise self.error(event, f"nested more than {DEEPEST} levels deep", "a few levels are enough")
         node = Node(value, mark.line + 1, mark.column + 1, mark.line + 1, flow=bool(event.flow_style))
         self.add(node)
         self.open.append(node)
