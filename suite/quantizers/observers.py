@@ -59,7 +59,7 @@ class Statistics:
         self.magnitude: Tensor | None = None
         self.count = 0
         self.reservoir: Reservoir | None = None
-        if self.rule in (RangeRule.PERCENTILE, RangeRule.MSE, RangeRule.ITERATIVE_MSE):
+        if self.rule in (RangeRule.PERCENTILE, RangeRule.MSE, RangeRule.ITERATIVE_MSE, "brecq", "qdrop"):
             capacity = PERCENTILE_CAPACITY if self.rule == RangeRule.PERCENTILE else SEARCH_CAPACITY
             self.reservoir = Reservoir(None if keep_all else capacity)
 

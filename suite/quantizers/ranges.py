@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from suite.errors import SuiteError
 from suite.quantizers.grids import Parameters, parameters_from_range, parameters_from_step
+from suite.quantizers.published_starts import qdrop_range, shrink_parameters
 from suite.quantizers.search import Alternation, alternate, best_candidate
 from suite.quantizers.spec import QuantizerSpec, RangeRule
 
-Rule = RangeRule | Literal["lsq"]
+# Starts of something learned, beside the range rules that a setting can name.
+START_RULES = ("lsq", "brecq", "qdrop")
+Rule = RangeRule | Literal["lsq", "brecq", "qdrop"]
 SHRINK_FACTORS = 100
 STARTS = (1.0, 0.5, 0.25)
 ROWS_AT_ONCE = 1 << 15
@@ -37,10 +40,13 @@ def resolve_rule(rule: Rule | str) -> Rule:
     """The rule that really computes the start of a learned quantizer.
 
     Learned steps start as LSQ does; learned ranges at the minimum and maximum; learned rounding keeps the step that
-    the published methods take from a squared-error search.
+    the published methods take from a squared-error search. `brecq` and `qdrop` are the searches of those methods'
+    own code, `lsq` is s = 2 mean|v| / sqrt(Q_P).
     """
-    if rule == "lsq" or rule == RangeRule.LEARNED_STEP:
+    if rule == RangeRule.LEARNED_STEP:
         return "lsq"
+    if rule in START_RULES:
+        return cast(Rule, rule)
     if rule == RangeRule.LEARNED_MIN_MAX:
         return RangeRule.MIN_MAX
     if rule == RangeRule.LEARNED_ROUNDING:
@@ -48,7 +54,9 @@ def resolve_rule(rule: Rule | str) -> Rule:
     try:
         return RangeRule(rule)
     except ValueError:
-        raise SuiteError(f"unknown range rule {rule!r}", hint="use lsq or one of " + ", ".join(RangeRule)) from None
+        raise SuiteError(
+            f"unknown range rule {rule!r}", hint="use one of " + ", ".join((*START_RULES, *RangeRule))
+        ) from None
 
 
 def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parameters:
@@ -65,6 +73,10 @@ def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parame
     assert seen.sample is not None
     if rule == RangeRule.PERCENTILE:
         return parameters_from_range(*percentile_range(seen.sample, spec.percentile), spec)
+    if rule == "brecq":
+        return shrink_parameters(seen.sample, low, high, spec)
+    if rule == "qdrop":
+        return Parameters(*qdrop_range(seen.sample, spec)[2:])
     if rule == RangeRule.MSE:
         return mse_parameters(seen.sample, low, high, spec)
     return iterative_mse_parameters(seen.sample, low, high, seen.mean_magnitude, spec)

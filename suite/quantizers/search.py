@@ -75,6 +75,32 @@ def best_candidate(
     return Choice(best, error)
 
 
+def best_of_pairs(
+    rows: Tensor, scales: Tensor, zero_points: Tensor | None, wanted: Tensor, qmin: float, qmax: float,
+    *, power: float = 2.0,
+) -> Choice:  # fmt: skip
+    """`best_candidate` among the (row, candidate) pairs that `wanted` [R, K] marks; at least one in every row."""
+    errors = torch.full(scales.shape, torch.inf, dtype=torch.float64, device=rows.device)
+    tile = _Tile(rows)
+    pairs = wanted.nonzero()
+    for part in torch.split(pairs, max(1, TILE_ELEMENTS // max(1, rows.shape[1]))):
+        row, candidate = part.unbind(1)
+        offsets = None if zero_points is None else zero_points[row, candidate][None]
+        errors[row, candidate] = tile.errors(rows[row], scales[row, candidate][None], offsets, qmin, qmax, power)[0]
+    error, best = errors.min(1)
+    return Choice(best, error)
+
+
+def clipping_losses(rows: Tensor, thresholds: Tensor, power: float) -> Tensor:
+    """What clipping the values of every row from above costs, sum max(v - t, 0)^power, at thresholds [R, K]."""
+    losses = torch.empty(thresholds.shape, dtype=torch.float64, device=rows.device)
+    for start, stop in _row_blocks(rows):
+        for column, threshold in enumerate(thresholds[start:stop].unbind(1)):
+            over = (rows[start:stop] - threshold[:, None]).clamp_(min=0.0)
+            losses[start:stop, column] = over.pow_(power).sum(1, dtype=torch.float64)
+    return losses
+
+
 def alternate(
     rows: Tensor, start: Tensor, zero_points: Tensor | None, qmin: float, qmax: float,
     *, tolerance: float = 1e-6, largest_iteration_count: int = LARGEST_ITERATION_COUNT,
