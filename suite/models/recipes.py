@@ -103,9 +103,7 @@ def train(
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer of a recipe; weight decay pulls on what multiplies, not on what shifts or scales."""
-    weights = {
-        id(module.weight) for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
-    }
+    weights = {id(module.weight) for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)}
     groups = [
         {"params": [one for one in model.parameters() if id(one) in weights], "weight_decay": recipe.weight_decay},
         {"params": [one for one in model.parameters() if id(one) not in weights], "weight_decay": 0.0},

@@ -10,6 +10,7 @@ from torch import nn
 
 from suite.errors import Unsupported
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site, Tensor
+from suite.plan.attention import written_out
 from suite.plan.flow import Flow, flow_of
 from suite.plan.residuals import Lineage
 from suite.plan.trace import copy_of, trace
@@ -30,7 +31,9 @@ def dissect(model: nn.Module, example_input: torch.Tensor) -> Anatomy:
         )
     hierarchy = trace(copy_of(model).eval())
     flow = flow_of(hierarchy, example_input)
-    fused = any(container.fused_graph is not None for container in hierarchy.containers.values())
+    fused = written_out(hierarchy.model) or any(
+        container.fused_graph is not None for container in hierarchy.containers.values()
+    )
     if not isinstance(expected, torch.Tensor) or not (
         torch.allclose(expected, flow.output, rtol=1e-3, atol=1e-4) if fused else torch.equal(expected, flow.output)
     ):

@@ -9,6 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from suite.plan.attention import SelfAttention, keep_names
 from suite.quantizers.quantizer import Quantizer
 
 
@@ -32,6 +33,8 @@ class Block(fx.GraphModule):
             if name not in own:
                 block.__dict__[name] = value
         block.__dict__["fused_graph"] = fused_graph
+        if isinstance(module, SelfAttention):
+            keep_names(block)
         block.recompile()
         return block
 

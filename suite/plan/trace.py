@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from suite.errors import Unsupported
+from suite.plan.attention import SelfAttention, self_attention_call, write_out
 from suite.plan.operations import DROP_PATHS, is_opaque_layer, is_primitive
 from suite.quantizers.quantizer import Quantizer
 
@@ -124,8 +125,11 @@ class _LocalTracer(fx.Tracer):
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A private copy, in which in-place layers return a new tensor: quantizers may need what they would overwrite."""
-    copied = copy.deepcopy(model)
+    """A private copy, in which in-place layers return a new tensor: quantizers may need what they would overwrite.
+
+    Attention layers of torch are written out in it.
+    """
+    copied = write_out(copy.deepcopy(model))
     for module in copied.modules():
         if getattr(module, "inplace", None) is True:
             module.inplace = False  # type: ignore[assignment]
@@ -141,14 +145,23 @@ def trace(model: nn.Module) -> Hierarchy:
     required = [parameter.name for parameter in list(signature.parameters.values())[1:2]]
     if not required:
         raise Unsupported(f"{type(model).__name__}.forward takes no input")
-    constants = {
-        parameter.name: parameter.default
-        for parameter in list(signature.parameters.values())[2:]
-        if parameter.default is not parameter.empty
-    }
-    if not _visit(hierarchy, "", model, constants):
+    if not _visit(hierarchy, "", model, defaults_of(model)):
         raise Unsupported(f"{type(model).__name__} computes nothing that a plan could look into")
     return hierarchy
+
+
+def defaults_of(model: nn.Module) -> dict[str, Any]:
+    """What the further parameters of a network's forward are when it is called with one input."""
+    parameters = list(inspect.signature(type(model).forward).parameters.values())[2:]
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
+def graph_of_container(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
+    """The graph of one container's own forward in evaluation, its children as leaves; `constants` are its settings."""
+    graph = _trace_both_modes(module, constants)
+    if graph is None:
+        raise Unsupported(f"{type(module).__name__} computes something else in training than in evaluation")
+    return graph
 
 
 def _visit(hierarchy: Hierarchy, path: str, module: nn.Module, constants: Mapping[str, Any]) -> bool:
@@ -192,14 +205,16 @@ def _visit_call(hierarchy: Hierarchy, container: Container, node: fx.Node) -> No
             f"{_called(path, child)} is called more than once, so its sites have no names of their own",
             hint="give each call a module of its own",
         )
-    tensors, constants = _bind(child, node)
+    tensors, constants = bind_call(child, node)
+    if isinstance(child, SelfAttention):
+        tensors = self_attention_call(_called(path, child), node, tensors, constants)
     if _visit(hierarchy, path, child, constants):
         container.calls[node] = path
         # The child's graph only has placeholders for what really flows into it.
         node.args, node.kwargs = tuple(tensors), {}
 
 
-def _bind(child: nn.Module, node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
+def bind_call(child: nn.Module, node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
     """Split the arguments of a call into those that hold nodes (in the order of the signature) and constants."""
     signature = inspect.signature(type(child).forward)
     bound = signature.bind(child, *node.args, **node.kwargs)

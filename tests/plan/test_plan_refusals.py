@@ -42,13 +42,35 @@ class Fused(Base):
 
 
 class Opaque(Base):
-    def __init__(self) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
+        self.attention = nn.MultiheadAttention(4, 1, **{"batch_first": True, **options})
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
         return self.second(self.attention(x, x, x, need_weights=False)[0])
+
+
+class AttendsToOthers(Opaque):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.second(self.attention(y, x, x, need_weights=False)[0])
+
+
+class AttendsThroughMask(Opaque):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(3, 3).tril().log())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return self.second(self.attention(x, x, x, need_weights=False, attn_mask=self.mask)[0])
+
+
+class ReadsAttentionWeights(Opaque):
+    def forward(self, x: Tensor) -> Tensor:
+        y, weights = self.attention(x, x, x)
+        return self.second(weights @ y)
 
 
 class Recurrent(Base):
@@ -123,7 +145,11 @@ REFUSED = [
     (nn.Sequential(nn.ReLU()), "has no site"),
     (TwoOutputs(), "does not return one tensor"),
     (Fused(), "scaled_dot_product_attention hides its matrix products"),
-    (Opaque(), "attention is a MultiheadAttention"),
+    (Opaque(batch_first=False), "attention is a MultiheadAttention"),
+    (Opaque(kdim=4, vdim=4, add_zero_attn=True), "attention is a MultiheadAttention"),
+    (AttendsToOthers(), "attention .SelfAttention. attends to other tokens than its own"),
+    (AttendsThroughMask(), "attention .SelfAttention. attends to other tokens than its own, or through a mask"),
+    (ReadsAttentionWeights(), "attention .SelfAttention. is asked for its attention weights"),
     (Recurrent(), "memory is a GRU"),
     (BareWeight(), "linear hides its matrix products"),
     (Twice(), "inner .Inner. is called more than once"),
