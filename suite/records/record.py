@@ -14,9 +14,9 @@ from typing import Any, TypedDict
 
 from suite.errors import RecordError
 from suite.records.ids import check_file_name, check_run_id
-from suite.records.plain import Json, parse_json, plain, pretty_json
+from suite.records.plain import Json, canonical_json, parse_json, plain, pretty_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 VERDICTS = ("verified", "contradicted", "not observable")
 
@@ -31,6 +31,8 @@ COSTS: Mapping[str, bool] = {
     "passes": True,
     "labels": True,
 }
+
+MAXIMUM_FIGURES_BYTES = 256 * 2**10
 
 CIRCUMSTANCES = ("started", "environment", "command")
 """Fields that say how one execution came about, not what it found."""
@@ -94,6 +96,8 @@ class Record:
     feature_map_largest_bytes: int | None = None
     feature_map_total_bytes: int | None = None
     audit: AuditResult | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What the method measured of its own work; the audit does not look at it."""
     costs: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     plan: list[Any] = field(default_factory=list)
@@ -158,7 +162,9 @@ class Record:
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
-MIGRATIONS: dict[int, Migration] = {}
+MIGRATIONS: dict[int, Migration] = {
+    1: lambda old: {**old, "figures": {}},
+}
 """From schema version n to n + 1. Old records stay readable for ever: an entry is added with every new version."""
 
 
@@ -256,6 +262,18 @@ def _schema(value: object, name: str) -> int:
     return SCHEMA_VERSION
 
 
+def check_figures(value: object, name: str = "figures") -> dict[str, Json]:
+    """Figures of a method as JSON data; a `RecordError` where JSON cannot hold them or they are too many."""
+    figures = _mapping(value, name)
+    size = len(canonical_json(figures, name))
+    if size > MAXIMUM_FIGURES_BYTES:
+        raise RecordError(
+            f"{name} take {size:,} bytes as JSON, more than the {MAXIMUM_FIGURES_BYTES:,} a record keeps",
+            hint="summarize them: a distribution instead of its values",
+        )
+    return figures
+
+
 def _costs(value: object, name: str) -> dict[str, Json]:
     costs = _mapping(value, name)
     for cost, amount in costs.items():
@@ -305,6 +323,7 @@ _CHECKS: dict[str, Callable[[object, str], Any]] = {
     "feature_map_largest_bytes": _optional(_integer),
     "feature_map_total_bytes": _optional(_integer),
     "audit": _optional(_audit),
+    "figures": check_figures,
     "costs": _costs,
     "identity": _mapping,
     "environment": _mapping,

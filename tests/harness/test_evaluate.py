@@ -21,7 +21,7 @@ from suite.harness import evaluate as evaluate_module
 from suite.harness.evaluate import Evaluation, evaluate
 from suite.harness.request import Request, resolve
 from suite.methods import METHODS
-from suite.methods.api import Diverged, Method, Workbench
+from suite.methods.api import Claims, Diverged, Method, Workbench
 from suite.records import Record, Status, Store
 
 REPOSITORY = Path(__file__).parents[2]
@@ -158,6 +158,31 @@ def test_an_extra_look_changes_nothing(lsq: Evaluation, root: Path, monkeypatch:
     ours = Store(extra.folder.parent).outcomes(extra.record.run_id)
     theirs = Store(lsq.folder.parent).outcomes(lsq.record.run_id)
     assert ours == theirs
+
+
+class Measuring(METHODS.get("rtn")):  # type: ignore[misc]
+    """Round to nearest that tells what it measured."""
+
+    told: object
+
+    def quantize(self, work: Workbench) -> Claims:
+        super().quantize(work)
+        return Claims(figures=self.told)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "kept"),
+    [
+        ({"conv1:weight": {"errors": [0.5, 0.25]}}, "completed", {"conv1:weight": {"errors": [0.5, 0.25]}}),
+        ({"loss": float("inf")}, "failed", {}),
+    ],
+)
+def test_what_a_method_measured_is_on_record(told: object, status: str, kept: object, root: Path) -> None:
+    method = Measuring()
+    method.told = told
+    record = evaluate(request_for(RTN, method=method), root, force=True).record
+    assert (record.status.value, record.figures) == (status, kept)
+    assert Store(root).load(record.run_id).figures == kept
 
 
 class Stub(METHODS.get("rtn")):  # type: ignore[misc]

@@ -30,7 +30,7 @@ def test_json_is_what_the_contract_names(record: Record) -> None:
     assert document["setting"]["allowed_bit_widths"] == [2, 4]
     assert document["difference_interval"] == [-0.3, 0.1]
     assert document["status"] == "completed"
-    assert document["schema"] == 1
+    assert document["schema"] == schema.SCHEMA_VERSION
 
 
 def test_content_leaves_out_the_circumstances_and_nothing_else(build: Callable[..., Record]) -> None:
@@ -154,9 +154,40 @@ def test_an_old_version_migrates_step_by_step(record: Record, monkeypatch: pytes
     monkeypatch.setitem(schema.MIGRATIONS, -1, lambda old: {"score": old.pop("accuracy"), **old})
     monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "plan": []})
     old = {**record.to_dict(), "schema": -1, "accuracy": 0.7}
-    del old["score"], old["plan"]
+    del old["score"], old["plan"], old["figures"]
     migrated = Record.from_dict(old)
-    assert (migrated.score, migrated.plan, migrated.schema) == (0.7, [], 1)
+    assert (migrated.score, migrated.plan, migrated.schema) == (0.7, [], schema.SCHEMA_VERSION)
+
+
+def test_a_record_from_before_figures_is_read(record: Record) -> None:
+    old = {**record.to_dict(), "schema": 1}
+    del old["figures"]
+    read = Record.from_dict(old)
+    assert (read.figures, read.schema) == ({}, schema.SCHEMA_VERSION)
+    assert read.score == record.score
+
+
+def test_figures_of_a_method_are_content(build: Callable[..., Record]) -> None:
+    figures = {"conv:weight": {"steps": [0.5, 0.25], "start": "largest value"}}
+    record = build(figures=figures)
+    assert Record.from_json(record.to_json().encode()).figures == figures
+    assert record.content() != build(figures={}).content()
+
+
+@pytest.mark.parametrize(
+    ("figures", "says"),
+    [
+        ({"loss": float("nan")}, "figures.loss is nan"),
+        ({"loss": object()}, "figures.loss is a object, which JSON cannot hold"),
+        ({1: 2}, "key of type int"),
+        ([1, 2], "expected a mapping"),
+        ({"values": [0.125] * 50_000}, "more than the 262,144 a record keeps"),
+    ],
+)
+def test_figures_that_a_record_cannot_keep(build: Callable[..., Record], figures: object, says: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        build(figures=figures)
+    assert says in str(caught.value)
 
 
 def test_plain_turns_numpy_and_enums_into_json() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from suite.errors import Unsupported
@@ -55,11 +55,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Claims:
-    """What a method says of its own result; the audit compares each figure with what it observes."""
+    """What a method says of its own result; the audit compares bits and bytes with what it observes."""
 
     average_weight_bits: float | None = None
     average_activation_bits: float | None = None
     model_bytes: int | None = None
+    figures: Mapping[str, object] = field(default_factory=dict)
+    """What the method measured of its own work (a trajectory, a distribution), kept in the record as it is.
+
+    Numbers, texts, lists and mappings with text keys, at most 256 KiB as JSON; nothing that changes from one
+    execution to the next, no times.
+    """
 
 
 class Method(ABC):
