@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import hashlib
 import json
 import math
@@ -53,11 +54,19 @@ class EpochTime:
 
 @dataclass
 class Spent:
-    """Filled when a `spending` block ends."""
+    """What a `spending` block has cost so far; final when it has ended."""
 
     seconds: float = 0.0
     peak_bytes: int = 0
     processor_seconds: float = 0.0
+
+    def plus(self, earlier: Spent) -> Spent:
+        """Together with an attempt before: times add up, peaks do not."""
+        return Spent(
+            self.seconds + earlier.seconds,
+            max(self.peak_bytes, earlier.peak_bytes),
+            self.processor_seconds + earlier.processor_seconds,
+        )
 
     def epochs(self, epoch: EpochTime, device: torch.device) -> float:
         """The time spent in training epochs of the float model.
@@ -70,28 +79,43 @@ class Spent:
         return self.seconds / epoch.seconds
 
 
+@dataclass
+class Stopwatch(Spent):
+    """Costs that run on until they are looked at."""
+
+    started: float = dataclasses.field(default_factory=time.perf_counter)
+    worked: float = dataclasses.field(default_factory=time.process_time)
+
+    def look(self) -> None:
+        """Bring the costs up to this moment."""
+        accelerated = _accelerated()
+        if accelerated:
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - self.started
+        self.processor_seconds = time.process_time() - self.worked
+        self.peak_bytes = _peak_bytes() + (torch.cuda.max_memory_allocated() if accelerated else 0)
+
+
 @contextmanager
-def spending() -> Iterator[Spent]:
+def spending() -> Iterator[Stopwatch]:
     """Measure the wall time and the peak resident memory of the process during a block.
 
     Where the system lets a process reset its own peak (Linux), the peak is that of the block; elsewhere it is that of
     the process so far. On an accelerator, the peak of its allocated memory is added.
     """
-    spent = Spent()
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5", encoding="ascii")
-    accelerated = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    if accelerated:
+    if _accelerated():
         torch.cuda.reset_peak_memory_stats()
-    started, worked = time.perf_counter(), time.process_time()
+    spent = Stopwatch()
     try:
         yield spent
     finally:
-        if accelerated:
-            torch.cuda.synchronize()
-        spent.seconds = time.perf_counter() - started
-        spent.processor_seconds = time.process_time() - worked
-        spent.peak_bytes = _peak_bytes() + (torch.cuda.max_memory_allocated() if accelerated else 0)
+        spent.look()
+
+
+def _accelerated() -> bool:
+    return torch.cuda.is_available() and bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def _peak_bytes() -> int:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from suite.audit import AuditReport, audit
 from suite.axes import Setting
 from suite.errors import SuiteError
+from suite.harness.checkpoints import Attempt, RunCheckpoints
 from suite.harness.costs import EpochTime, Spent, epoch_time, spending
 from suite.harness.environment import capture_environment
 from suite.harness.files import WEIGHTS, run_files
@@ -38,6 +39,7 @@ from suite.models import Baseline, get_baseline
 from suite.plan import Anatomy, Plan, dissect, make_plan, place, prepare
 from suite.records import Record, Status, Store
 from suite.records.identity import Identity
+from suite.records.unfinished import UnfinishedFolder
 from suite.statistics import paired_difference
 from suite.tasks import Split, Task, get_task
 from suite.tasks.vault import sealed
@@ -74,10 +76,21 @@ def evaluate(
     if known is not None and known.status is not Status.FAILED and not (lacks_model and known.score is not None):
         return Evaluation(known, store.folder(run_id), found=True)
     streams = Streams(request.seed)
-    with deterministic(streams, threads=request.threads):
-        run = _Run(request, task, baseline, identity, streams, reporter, store)
-        record, files = run.carry_out(save_model)
-    folder = store.write(record, files, replace=known is not None or force)
+    unfinished = UnfinishedFolder(store.root, run_id)
+    if force:
+        unfinished.remove()
+    checkpoints = RunCheckpoints(unfinished, reporter.say)
+    try:
+        with deterministic(streams, threads=request.threads):
+            run = _Run(request, task, baseline, identity, streams, reporter, store, checkpoints)
+            record, files = run.carry_out(save_model)
+        folder = store.write(record, files, replace=known is not None or force)
+        checkpoints.finish()
+    except KeyboardInterrupt as stop:
+        stop.add_note(checkpoints.interrupted())
+        raise
+    finally:
+        checkpoints.release()
     return Evaluation(record, folder, found=False)
 
 
@@ -110,7 +123,9 @@ class _Run:
         streams: Streams,
         reporter: Reporter,
         store: Store,
+        checkpoints: RunCheckpoints,
     ) -> None:
+        self.checkpoints = checkpoints
         self.request, self.task, self.baseline, self.identity = request, task, baseline, identity
         self.streams, self.reporter, self.store = streams, reporter, store
         self.setting = request.setting
@@ -131,7 +146,7 @@ class _Run:
             reference=self.reference,
             device=self.device,
         )
-        self.refused: list[str] = []
+        self.knocks: tuple[str, ...] = ()
         self.watch = InputWatch(task.input_shape, task.fingerprints(Split.TEST))
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
@@ -197,16 +212,19 @@ class _Run:
             self.device,
             self.streams,
             self.reporter,
+            self.checkpoints,
         )
         with spending() as spent, sealed() as seal:
+            attempt = Attempt(spent, self.meter, self.watch, seal)
+            self.checkpoints.begin(attempt)
             measured = _Measured(Status.COMPLETED)
             try:
                 measured.claims = self.request.method.quantize(bench)
             except Exception as error:
                 measured.status, measured.message = self._ending(error)
         self.watch.detach()
-        self.refused = seal.attempts
-        return measured, spent
+        self.knocks = attempt.knocks()
+        return measured, attempt.total()
 
     def _ending(self, error: Exception) -> tuple[Status, str]:
         """How a run ends on this error; a bug shows its traceback, and all three leave a record."""
@@ -242,7 +260,7 @@ class _Run:
     def _metered(self) -> MeterReport:
         """The meter's report, with every knock at the closed test split, swallowed by the method or not."""
         report = self.meter.report()
-        return dataclasses.replace(report, refused=(*report.refused, *("checkpoint" for _ in self.refused)))
+        return dataclasses.replace(report, refused=(*report.refused, *("checkpoint" for _ in self.knocks)))
 
     def _audit_starts(self) -> range:
         step = max(1, len(self.test) // AUDIT_BATCHES)

@@ -8,7 +8,7 @@ and the order and the augmentation of each separate request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import count as counter
 
@@ -72,6 +72,21 @@ class _Ledger:
         seen, labelled, validated = torch.zeros(3, examples, dtype=torch.bool)
         return cls(seen, labelled, validated)
 
+    def with_earlier(self, earlier: _Ledger) -> _Ledger:
+        """Together with an earlier attempt at the same run, of which this one repeats at least what it kept.
+
+        What was seen stays seen. Presentations are not added up: an attempt that continues asks for everything again.
+        """
+        return _Ledger(
+            self.seen | earlier.seen,
+            self.labelled | earlier.labelled,
+            self.validated | earlier.validated,
+            max(self.presented, earlier.presented),
+            max(self.passes, earlier.passes),
+            self.transforms | earlier.transforms,
+            max(self.refused, earlier.refused, key=len),
+        )
+
 
 class DataMeter:
     """Draws the examples a setting allows out of a pool, and counts every one that is handed out. One meter a run."""
@@ -101,6 +116,7 @@ class DataMeter:
         self._budget = pool.select(self._draw(len(pool)))
         examples = len(self._budget)
         self._ledger = _Ledger.empty(examples)
+        self._earlier = _Ledger.empty(examples)
         self.door = Door(self, torch.arange(examples))
 
     def _draw(self, pool_examples: int) -> Tensor:
@@ -158,9 +174,35 @@ class DataMeter:
         """A stream of its own for every request, so that looking once more at some data changes no other request."""
         return f"{purpose}, request {next(self._requests)}"
 
+    def state(self) -> tuple[dict[str, Tensor], dict[str, int | str]]:
+        """What has passed so far, as tensors and facts to be kept beside an unfinished run."""
+        ledger = self._ledger.with_earlier(self._earlier)
+        return (
+            {"seen": ledger.seen, "labelled": ledger.labelled, "validated": ledger.validated},
+            {
+                "presented": ledger.presented,
+                "passes": ledger.passes,
+                "transforms": ",".join(sorted(ledger.transforms)),
+                "refused": ",".join(ledger.refused),
+            },
+        )
+
+    def adopt(self, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> None:
+        """Take over what passed in an earlier attempt at the same run, as its `state` tells."""
+        seen, labelled, validated = (tensors[name] for name in ("seen", "labelled", "validated"))
+        if not all(
+            mask.shape == self._ledger.seen.shape and mask.dtype == torch.bool for mask in (seen, labelled, validated)
+        ):
+            raise ValueError("the ledger of another number of examples")
+        transforms, refused = (
+            [word for word in str(facts[name]).split(",") if word] for name in ("transforms", "refused")
+        )
+        presented, passes = (int(str(facts[name])) for name in ("presented", "passes"))
+        self._earlier = _Ledger(seen, labelled, validated, presented, passes, set(transforms), refused)
+
     def report(self) -> MeterReport:
-        """What has passed so far."""
-        ledger = self._ledger
+        """What has passed so far, earlier attempts included."""
+        ledger = self._ledger.with_earlier(self._earlier)
         labels_used = int(ledger.labelled.sum())
         rule = {"labeled": "true", "pseudo-labeled": "pseudo"}.get(str(self.setting["labels"]), "none")
         return MeterReport(

@@ -13,7 +13,7 @@ reach for other reasons too (`suite.tasks.vault`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ class InputWatch:
         self._matched = torch.empty(0, dtype=torch.int64)
         self._pending: list[Tensor] = []
         self._pending_inputs = 0
-        self._inputs = 0
+        self._inputs = self._earlier_inputs = 0
         self._saturated = False
         self._paused = 0
         self._attached = True
@@ -123,7 +123,24 @@ class InputWatch:
         self._saturated |= len(together) > MOST_DISTINCT
         self._distinct = together[:MOST_DISTINCT]
 
+    def state(self) -> dict[str, Tensor]:
+        """What has been seen so far, to be kept beside an unfinished run."""
+        self._compact()
+        figures = torch.tensor([max(self._inputs, self._earlier_inputs), self._saturated], dtype=torch.int64)
+        return {"distinct": self._distinct, "matched": self._matched, "figures": figures}
+
+    def adopt(self, state: Mapping[str, Tensor]) -> None:
+        """Add what an earlier attempt at the same run saw. An attempt that continues it repeats some of that."""
+        self._compact()
+        self._distinct = torch.unique(torch.cat([self._distinct, state["distinct"]]))[:MOST_DISTINCT]
+        self._matched = torch.unique(torch.cat([self._matched, state["matched"]]))
+        inputs, saturated = state["figures"].tolist()
+        self._earlier_inputs = max(self._earlier_inputs, int(inputs))
+        self._saturated |= bool(saturated)
+
     def report(self) -> WatchReport:
         """What has been seen so far."""
         self._compact()
-        return WatchReport(len(self._distinct), self._inputs, len(self._matched), self._saturated)
+        return WatchReport(
+            len(self._distinct), max(self._inputs, self._earlier_inputs), len(self._matched), self._saturated
+        )

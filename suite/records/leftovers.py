@@ -23,7 +23,7 @@ FOREIGN_AGE_SECONDS = 86_400.0
 """A process of another machine cannot be asked whether it lives; after a day without a change it counts as dead."""
 
 _NAME = re.compile(
-    r"\.(?P<kind>writing|replaced)-(?P<run_id>.+)-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-(?P<birth>\d+)-[0-9a-f]{8}"
+    r"\.(?P<kind>writing|replaced|discarded)-(?P<run_id>.+)-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-(?P<birth>\d+)-[0-9a-f]{8}"
 )
 
 
@@ -40,7 +40,7 @@ class Leftover:
 
 
 def temporary_name(kind: str, run_id: str) -> str:
-    """A new name for a temporary folder of this process; `kind` is "writing" or "replaced"."""
+    """A new name for a temporary folder of this process; `kind` is "writing", "replaced" or "discarded"."""
     process = psutil.Process()
     birth = int(process.create_time())
     return f".{kind}-{run_id}-{_machine()}-{process.pid}-{birth}-{secrets.token_hex(4)}"
