@@ -15,6 +15,9 @@ from suite.errors import Unsupported
 from suite.plan.layers import Block
 from suite.plan.trace import bind_call, defaults_of, graph_of_container, join
 
+CONTAINER = "container"
+"""Key in the `meta` of a node of a flat graph: the path of the opened container it was written out of."""
+
 
 def flatten(model: nn.Module, opened: Collection[str]) -> fx.Graph:
     """The graph of `model` with the containers at the paths `opened` written out in place of their calls.
@@ -53,7 +56,9 @@ def _write(
             target = node.target
             if node.op in ("call_module", "get_attr"):
                 target = join(path, str(target))
-            values[node] = flat.create_node(node.op, target, operands, keywords)
+            written = flat.create_node(node.op, target, operands, keywords)
+            written.meta[CONTAINER] = path
+            values[node] = written
     raise Unsupported(f"the graph of '{path or 'the network'}' returns nothing")
 
 
