@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.errors import SuiteError
+from suite.quantizers.dropping import drop
 from suite.quantizers.fake_quantization import fake_quantize, quantize_to_codes
 from suite.quantizers.grids import SMALLEST_STEP, Parameters
 from suite.quantizers.layout import elements_sharing, from_groups, from_rows, to_groups, to_rows
@@ -22,6 +23,7 @@ class Quantizer(nn.Module):
 
     `enabled` off: returns its input itself. `observing` on: records statistics of the input and returns it itself.
     `start_rule` is the range rule that `finish` applies; it may be changed before anything is observed.
+    `keep_probability` below one: each element keeps its quantized value with this probability, and else its raw one.
 
     `scale` and `zero_point` broadcast against the input: [] per tensor, [1, C, 1, 1] or [C, 1, 1, 1] per channel, the
     shape of the weight per weight, [C, G, 1] per group (against the weight cut into groups). Both are empty until
@@ -39,6 +41,7 @@ class Quantizer(nn.Module):
         self.is_weight = is_weight
         self.enabled = True
         self.observing = False
+        self.keep_probability = 1.0
         self.start_rule: Rule = "lsq" if spec.range_rule is RangeRule.LEARNED_STEP else spec.range_rule
         self.statistics: tuple[Statistics, ...] = ()
         self.shape: torch.Size | None = None
@@ -64,7 +67,8 @@ class Quantizer(nn.Module):
             groups, scale, zero_point, low, high,
             mask=spec.mask, binary=spec.binary, step_gradient=self._step_gradient(x) if self.learns_step else 1.0,
         )  # fmt: skip
-        return from_groups(result, x.shape, spec) if groups is not x else result
+        result = from_groups(result, x.shape, spec) if groups is not x else result
+        return drop(result, x, self.keep_probability)
 
     def codes(self, x: Tensor) -> Tensor:
         """The integer codes of `x`, int32, in its shape."""

@@ -30,7 +30,7 @@ def inverse_rectified_sigmoid(fraction: Tensor) -> Tensor:
 
 
 class _Interpolate(torch.autograd.Function):
-    """The sum offset + reach h(V). The backward pass needs one tensor: dh/dV = (zeta - gamma) sigmoid' where 0 <= h <= 1."""
+    """The sum offset + reach h(V), with dh/dV = (zeta - gamma) sigmoid' where 0 <= h <= 1."""
 
     @staticmethod
     def forward(ctx: Any, v: Tensor, offset: Tensor, reach: Tensor) -> Tensor:

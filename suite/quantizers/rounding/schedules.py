@@ -13,7 +13,7 @@ def linear_beta(step: int, total: int, *, warmup: float = 0.2, start: float = ST
 
 
 def cosine_beta(step: int, total: int, *, warmup: float = 0.2, start: float = START, end: float = END) -> float:
-    """The exponent is end + (start - end) (1 + cos(pi t)) / 2, with t from 0 at the end of the warm-up to 1 at `total`."""
+    """The exponent is end + (start - end) (1 + cos(pi t)) / 2, with t from 0 after the warm-up to 1 at `total`."""
     return end + (start - end) * (1 + math.cos(math.pi * _progress(step, total, warmup))) / 2
 
 
