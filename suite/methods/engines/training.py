@@ -1,12 +1,13 @@
 """Methods, training engine: one loop that trains a model with placed quantizers by a recipe, through the data door.
 
 The loop never waits for the accelerator inside a step (no `.item()`): losses are summed on the device and looked at a
-hundred times in a run. Everything random comes from named streams, so that two runs are bit-identical.
+hundred times in a run. Everything random comes from named streams, so that two runs are bit-identical; and whatever a
+step depends on is kept in a checkpoint now and then, so that a run that was killed goes on to the very same end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from suite.errors import SuiteError
-from suite.methods.api import Batch, DataDoor, Diverged, Workbench
+from suite.methods.api import Batch, DataDoor, Diverged, Fact, Workbench
+from suite.methods.engines import resuming
 from suite.methods.engines.acceleration import channels_last, compiled, worth_compiling
 from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe
 from suite.plan import quantizers_of
@@ -35,8 +37,13 @@ class Trained:
     best_validation: float | None = None
 
 
-def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_entropy) -> Trained:
-    """Train `work.model` in place and leave it in eval mode. Raises `Diverged` when the loss is no longer finite."""
+def train(
+    work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_entropy, name: str = "training"
+) -> Trained:
+    """Train `work.model` in place and leave it in eval mode. Raises `Diverged` when the loss is no longer finite.
+
+    `name` is that of the checkpoint; a method that trains twice gives two, or one training is not continued.
+    """
     model = work.model.to(work.device)
     door, validation = parted_doors(work, recipe)
     per_epoch = steps_per_epoch(door.size, recipe.batch_size, work.setting["incomplete_batches"] == "dropped")
@@ -51,6 +58,7 @@ def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_e
     ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
     keeper = _BestKeeper(model, validation, recipe.batch_size)
     looks = _Looks(total)
+    state = _State(work, model, optimizer, keeper, looks, name=name, recipe=recipe)
     with (
         channels_last(model) as layout,
         compiled(
@@ -63,7 +71,14 @@ def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_e
         _own_randomness(work),
         work.progress(total, "training") as progress,
     ):
+        done = state.take_up()
+        progress.advance(done - looks.count)
         for step, batch in enumerate(_steps(door, recipe, total)):
+            ends_epoch = step + 1 == total or (step + 1) % per_epoch == 0
+            if step < done:  # drawn all the same: the order of the data and what the door counts go on from here
+                if ends_epoch:
+                    keeper.pass_over()
+                continue
             rate = recipe.rate(step, total)
             for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
                 group["lr"] = rate * ratio
@@ -76,8 +91,10 @@ def train(work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_e
             seen = looks.add(step, value)
             if seen is not None:
                 progress.advance(seen.steps, loss=seen.loss, rate=rate)
-            if step + 1 == total or (step + 1) % per_epoch == 0:
+            if ends_epoch:
                 keeper.look()
+            if step + 1 < total and work.checkpoints.due():
+                state.put_down(step + 1)
     keeper.restore()
     model.eval()
     return Trained(total, tuple(looks.losses), keeper.best)
@@ -167,6 +184,11 @@ class _Looks:
         self.losses.append(mean)
         return look
 
+    def take_up(self, tensors: Mapping[str, Tensor], count: int, device: torch.device) -> None:
+        self.losses = tensors["losses"].tolist()
+        self.count = count
+        self.sum = tensors["sum"].to(device) if "sum" in tensors else None
+
 
 class _BestKeeper:
     """Keeps the state with the best validation score; does nothing where there is no validation door."""
@@ -196,9 +218,67 @@ class _BestKeeper:
             self.best = score
             self.state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
+    def pass_over(self) -> None:
+        """Ask for the same examples as `look`, for a score that is known already."""
+        if self.validation is not None:
+            for _ in self.validation.batches(self.batch_size, labels=True):
+                pass
+
     def restore(self) -> None:
         if self.state:
             self.model.load_state_dict(self.state)
+
+
+class _State:
+    """Everything the next step depends on, put down and taken up through a checkpoint."""
+
+    def __init__(
+        self,
+        work: Workbench,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        keeper: _BestKeeper,
+        looks: _Looks,
+        *,
+        name: str,
+        recipe: Recipe,
+    ) -> None:
+        self.work, self.model, self.optimizer, self.keeper, self.looks = work, model, optimizer, keeper, looks
+        self.name = name
+        # Another training under the same name starts elsewhere or goes another way, and must not go on from this one.
+        self.origin = f"{resuming.fingerprint(model)} {recipe}"
+
+    def put_down(self, step: int) -> None:
+        """Keep the state after `step` steps."""
+        looks, best = self.looks, self.keeper.best
+        tensors = {
+            **resuming.prefixed("model", self.model.state_dict()),
+            **resuming.prefixed("best", self.keeper.state),
+            **resuming.prefixed("optimizer", resuming.optimizer_state(self.optimizer)),
+            **resuming.prefixed("random", resuming.random_state(self.work.device)),
+            "losses": torch.tensor(looks.losses, dtype=torch.float64),
+        }
+        facts: dict[str, Fact] = {"origin": self.origin, "step": step, "count": looks.count}
+        if looks.sum is not None:
+            tensors["sum"] = looks.sum
+        if best is not None:
+            facts["best"] = best
+        self.work.checkpoints.save(self.name, tensors, facts)
+
+    def take_up(self) -> int:
+        """How many steps are done; 0 where there is nothing to continue."""
+        kept = self.work.checkpoints.load(self.name)
+        if kept is None or kept.facts.get("origin") != self.origin:
+            return 0
+        tensors, device = kept.tensors, self.work.device
+        self.model.load_state_dict(resuming.part("model", tensors))
+        resuming.restore_optimizer(self.optimizer, resuming.part("optimizer", tensors))
+        resuming.restore_random(resuming.part("random", tensors), device)
+        self.looks.take_up(tensors, int(kept.facts["count"]), device)
+        self.keeper.state = {name: value.to(device) for name, value in resuming.part("best", tensors).items()}
+        best = kept.facts.get("best")
+        self.keeper.best = None if best is None else float(best)
+        return int(kept.facts["step"])
 
 
 @contextmanager
