@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MODELS: Registry[Callable[[int], nn.Module]] = Registry("model", "suite.models")
 MODELS.register("digits-resnet", "suite.models.digits_resnet:build")
+MODELS.register("digits-vit", "suite.models.digits_vit:build")
 MODELS.register("resnet20", "suite.models.resnet20:build")
 
 # Prefix of a model id -> the library it leads into, and what its names look like.
