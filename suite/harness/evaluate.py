@@ -13,7 +13,7 @@ import math
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from suite.models import Baseline, get_baseline
 from suite.plan import Anatomy, Plan, dissect, make_plan, place, prepare
 from suite.records import Record, Status, Store
 from suite.records.identity import Identity
+from suite.records.record import check_figures
 from suite.records.unfinished import UnfinishedFolder
 from suite.statistics import paired_difference
 from suite.tasks import Split, Task, get_task
@@ -101,6 +102,7 @@ class _Measured:
     status: Status
     message: str = ""
     claims: Claims | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
     correct: Tensor | None = None
     report: AuditReport | None = None
 
@@ -220,6 +222,8 @@ class _Run:
             measured = _Measured(Status.COMPLETED)
             try:
                 measured.claims = self.request.method.quantize(bench)
+                if measured.claims is not None:
+                    measured.figures = check_figures(measured.claims.figures)
             except Exception as error:
                 measured.status, measured.message = self._ending(error)
         self.watch.detach()
@@ -311,6 +315,7 @@ class _Run:
                 "labels": meter.labels != "none",
             },
             environment=capture_environment(self.device),
+            figures=measured.figures,
             plan=self.plan.to_dict()["rows"],
             command=command_of(self.request),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
