@@ -51,6 +51,7 @@ class Block(fx.GraphModule):
     def __deepcopy__(self, memo: dict[int, Any]) -> Block:
         copied = super().__deepcopy__(memo)
         assert isinstance(copied, Block)
+        type(copied).__name__ = type(self).__name__  # every block has a class of its own, named after the author's
         for name, value in vars(self).items():
             if name not in vars(copied):
                 copied.__dict__[name] = copy.deepcopy(value, memo)

@@ -1,0 +1,237 @@
+"""Methods, reconstruction engine: the loop that learns one unit so that its output comes close to the float one."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from suite.errors import SuiteError
+from suite.methods.api import Diverged, Workbench
+from suite.methods.engines.reconstruction.flow import Stored
+from suite.methods.engines.reconstruction.losses import Distance, distance
+from suite.methods.engines.reconstruction.settings import Regularizer
+from suite.methods.engines.reconstruction.units import Unit
+from suite.quantizers import Quantizer
+from suite.quantizers.dropping import drop
+from suite.quantizers.rounding import LearnedRounding, cosine_beta, linear_beta
+from suite.quantizers.rounding.schedules import warming_up
+
+log = logging.getLogger("suite.reconstruction")
+
+LOOKS = 20
+"""How many times in a unit the mean loss is fetched from the device, to show it and to stop when it is not finite."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a unit learns from: its inputs in one or both networks, the float outputs, and the outputs' importance."""
+
+    quantized: tuple[Stored, ...] | None
+    floating: tuple[Stored, ...] | None
+    targets: Stored
+    importance: Stored | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long and by which loss a unit learns; `key` names its checkpoints, `label` says to people what is learned."""
+
+    key: str
+    label: str
+    iterations: int
+    batch_size: int
+    with_replacement: bool
+    keep_quantized: float
+    distance: Distance
+    regularizer: Regularizer | None
+    compile: Literal["auto", "never", "always"]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Mean loss of the first and of the last twentieth of the iterations."""
+
+    first_loss: float
+    last_loss: float
+
+
+@dataclass(frozen=True)
+class Falling:
+    """A group of an optimizer and whether its rate falls to zero along a cosine."""
+
+    group: dict[str, Any]
+    cosine: bool
+
+
+def learn(
+    work: Workbench,
+    unit: Unit,
+    examples: Examples,
+    stage: Stage,
+    groups: Sequence[Falling],
+    roundings: Sequence[LearnedRounding],
+    steps: Sequence[Quantizer],
+    advance: Callable[..., None],
+) -> Learned:
+    """Minimize the distance of the unit's output from its targets, in place. Raises `Diverged`."""
+    optimizer = torch.optim.Adam([dict(one.group) for one in groups], fused=True)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    name = f"{stage.label} {unit.name}"
+    order = work.random(f"examples of {name}")
+    beta = torch.zeros((), device=work.device)
+    regularizer = stage.regularizer if any(one.penalty(2.0) is not None for one in roundings) else None
+    objective = _Objective(unit.module, stage, tuple(roundings))
+    looks = _Looks(stage.iterations, name)
+    with _own_randomness(work, name), _maybe_compiled(objective, stage) as loss_of:
+        for iteration in range(1, stage.iterations + 1):
+            for group, rate, one in zip(optimizer.param_groups, rates, groups, strict=True):
+                if one.cosine:
+                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / stage.iterations))
+            chosen = _draw(examples.count, stage, order)
+            factor = 0.0
+            if regularizer is not None and not warming_up(iteration, stage.iterations, regularizer.warmup):
+                factor = regularizer.factor
+                beta.fill_(_beta(regularizer, iteration, stage.iterations))
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(
+                None if examples.quantized is None else tuple(value.take(chosen) for value in examples.quantized),
+                None if examples.floating is None else tuple(value.take(chosen) for value in examples.floating),
+                examples.targets.take(chosen),
+                None if examples.importance is None else examples.importance.take(chosen),
+                beta if factor else None,
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            for rounding in roundings:
+                rounding.keep_valid()
+            for quantizer in steps:
+                quantizer.keep_positive()
+            seen = looks.add(iteration, loss)
+            if seen is not None:
+                advance(seen[0], loss=seen[1])
+    return Learned(looks.losses[0], looks.losses[-1])
+
+
+class _Objective(nn.Module):
+    """The loss of one unit for one batch: mixed input, forward pass, distance, penalty. Compiled as a whole."""
+
+    def __init__(self, unit: nn.Module, stage: Stage, roundings: tuple[LearnedRounding, ...]) -> None:
+        super().__init__()
+        self.unit = unit
+        self.keep_quantized = stage.keep_quantized
+        self.distance = stage.distance
+        self.factor = 0.0 if stage.regularizer is None else stage.regularizer.factor
+        self.roundings = roundings
+
+    def forward(
+        self,
+        quantized: tuple[Any, ...] | None,
+        floating: tuple[Any, ...] | None,
+        target: Tensor,
+        importance: Tensor | None,
+        beta: Tensor | None,
+    ) -> Tensor:
+        if quantized is not None and floating is not None:
+            given = tuple(self.mixed(left, right) for left, right in zip(quantized, floating, strict=True))
+        else:
+            given = quantized if quantized is not None else floating or ()
+        output = self.unit(*given)
+        # Channels of images and of vectors are axis 1, those of sequences the last.
+        channel_axis = 1 if output.ndim in (2, 4) else output.ndim - 1
+        loss = distance(output, target, self.distance, importance, channel_axis=channel_axis)
+        if beta is not None:
+            for rounding in self.roundings:
+                penalty = rounding.penalty(beta)
+                if penalty is not None:
+                    loss = loss + self.factor * penalty
+        return loss
+
+    def mixed(self, quantized: Any, floating: Any) -> Any:
+        """Every element from the quantized network with the probability `keep_quantized`, else from the float one."""
+        if not isinstance(quantized, Tensor) or not quantized.is_floating_point() or quantized is floating:
+            return quantized
+        return drop(quantized, floating, self.keep_quantized)
+
+
+def _draw(count: int, stage: Stage, order: torch.Generator) -> Tensor:
+    size = min(stage.batch_size, count)
+    if stage.with_replacement:
+        return torch.randint(count, (size,), generator=order)
+    return torch.randperm(count, generator=order)[:size]
+
+
+def _beta(regularizer: Regularizer, iteration: int, total: int) -> float:
+    fall = cosine_beta if regularizer.schedule == "cosine" else linear_beta
+    return fall(iteration, total, warmup=regularizer.warmup, start=regularizer.start, end=regularizer.end)
+
+
+class _Looks:
+    """Sums losses on the device and fetches their mean now and then."""
+
+    def __init__(self, total: int, name: str) -> None:
+        self.total, self.name = total, name
+        self.every = max(1, total // LOOKS)
+        self.sum: Tensor | None = None
+        self.count = 0
+        self.losses: list[float] = []
+
+    def add(self, iteration: int, loss: Tensor) -> tuple[int, float] | None:
+        loss = loss.detach()
+        self.sum = loss.clone() if self.sum is None else self.sum.add_(loss)
+        self.count += 1
+        if self.count < self.every and iteration < self.total:
+            return None
+        mean, count = float(self.sum) / self.count, self.count
+        if not math.isfinite(mean):
+            raise Diverged(f"{self.name}: the loss is {mean} after {iteration} of {self.total} iterations")
+        self.sum, self.count = None, 0
+        self.losses.append(mean)
+        return count, mean
+
+
+COMPILE_FROM_ITERATIONS = 1000
+
+
+@contextmanager
+def _maybe_compiled(objective: _Objective, stage: Stage) -> Iterator[Callable[..., Tensor]]:
+    """The objective, compiled where the stage asks for it or is long enough; eagerly where compiling fails."""
+    if stage.compile == "never" or (stage.compile == "auto" and stage.iterations < COMPILE_FROM_ITERATIONS):
+        yield objective
+        return
+    torch._dynamo.reset()
+    fast = torch.compile(objective, dynamic=False)
+    state: dict[str, Callable[..., Tensor]] = {"run": fast}
+
+    def run(*given: Any) -> Tensor:
+        try:
+            return state["run"](*given)
+        except Exception as error:  # a missing C++ compiler surfaces as any of a dozen exception types
+            if isinstance(error, SuiteError) or state["run"] is objective:
+                raise
+            if stage.compile == "always":
+                reason = (str(error).splitlines() or [""])[0]
+                raise SuiteError(
+                    f"compiling an iteration failed: {type(error).__name__}: {reason}",
+                    hint="install a C++ compiler, or leave compile at auto, which goes on without",
+                ) from error
+            log.warning("compiling an iteration failed (%s); reconstruction goes on without", type(error).__name__)
+            state["run"] = objective
+            return objective(*given)  # type: ignore[no-any-return]
+
+    yield run
+
+
+@contextmanager
+def _own_randomness(work: Workbench, name: str) -> Iterator[None]:
+    """Dropping and mixing draw from the global generator: give them a stream of this unit's own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(work.random(f"dropping in {name}").initial_seed())
+        yield

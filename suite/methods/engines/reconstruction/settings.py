@@ -1,0 +1,134 @@
+"""Methods, reconstruction engine: its settings, shared by all methods that learn rounding, and the published presets.
+
+They are options of every such method and stand on its card; an option left out takes the value of the preset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from suite.methods.api import Options, option
+
+Preset = Literal["brecq", "qdrop"]
+
+# What the public code of the two frames does, as far as it is a setting of this engine.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "brecq": {
+        "unit": "block",
+        "unit_input": "quantized",
+        "keep_quantized": 0.5,
+        "loss": "plain",
+        "final_activation": "inside",
+        "first_layer": "nearest",
+        "sampling": "without-replacement",
+        "iterations": 20_000,
+        "activation_steps": "second-stage",
+        "activation_iterations": 5_000,
+        "activation_learning_rate": 4e-4,
+        "activation_loss": "power-2.4",
+        "weight_start": "brecq",
+        "activation_start": "brecq",
+    },
+    "qdrop": {
+        "unit": "block",
+        "unit_input": "mixed",
+        "keep_quantized": 0.5,
+        "loss": "plain",
+        "final_activation": "inside",
+        "first_layer": "reconstructed",
+        "sampling": "with-replacement",
+        "iterations": 20_000,
+        "activation_steps": "joint",
+        "activation_iterations": 5_000,
+        "activation_learning_rate": 4e-5,
+        "activation_loss": "plain",
+        "weight_start": "qdrop",
+        "activation_start": "qdrop",
+    },
+}
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions(Options):
+    """The settings of reconstruction. Methods inherit them, add their own and may change a default."""
+
+    preset: Literal["brecq", "qdrop"] = option(
+        "qdrop", doc="the published frame that decides every setting below that is not given"
+    )
+    learning_rate: float = option(1e-3, doc="rate of what decides the rounding", minimum=0.0)
+    schedule: Literal["constant", "cosine"] = option("constant", doc="how that rate falls, to zero or not at all")
+    batch_size: int = option(32, doc="examples in one iteration", minimum=1, maximum=65_536)
+    iterations: int | None = option(None, doc="iterations per unit that learn the rounding", minimum=1)
+    unit: Literal["block", "layer"] | None = option(None, doc="what is reconstructed at once")
+    unit_input: Literal["float", "quantized", "mixed"] | None = option(
+        None,
+        doc="what enters a unit: from the float network, from the one quantized so far, or an element-wise mix of both",
+    )
+    keep_quantized: float | None = option(
+        None,
+        doc="probability that an element keeps its quantized value, in a mixed input and in joint activation steps",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    loss: Literal["plain", "fisher", "power-2.4"] | None = option(
+        None, doc="distance of outputs: squared error, the same weighted by the Fisher diagonal, or |error|^2.4"
+    )
+    final_activation: Literal["inside", "outside"] | None = option(
+        None, doc="whether a unit includes the activation function at its end"
+    )
+    first_layer: Literal["reconstructed", "nearest"] | None = option(
+        None, doc="whether the first unit is learned or keeps rounding to nearest"
+    )
+    sampling: Literal["without-replacement", "with-replacement"] | None = option(
+        None, doc="how the examples of one iteration are drawn"
+    )
+    activation_steps: Literal["second-stage", "joint", "fixed"] | None = option(
+        None,
+        doc="activation steps: learned when all weights are done, together with the rounding and random dropping, "
+        "or kept where calibration put them",
+    )
+    activation_iterations: int | None = option(None, doc="iterations per unit of the second stage", minimum=1)
+    activation_learning_rate: float | None = option(None, doc="first rate of activation steps, cosine", minimum=0.0)
+    activation_loss: Literal["plain", "fisher", "power-2.4"] | None = option(
+        None, doc="distance of outputs in the second stage"
+    )
+    weight_start: Literal["brecq", "qdrop", "mse", "iterative-mse", "min-max"] | None = option(
+        None, doc="the rule that sets weight scales before rounding is learned"
+    )
+    activation_start: Literal["brecq", "qdrop", "mse", "iterative-mse", "min-max", "percentile", "lsq"] | None = option(
+        None, doc="the rule that sets activation scales before they are learned"
+    )
+    solver: Literal["sampled", "gram"] = option(
+        "sampled",
+        doc="sampled: batches through the unit; gram: the exact squared error of a layer over all examples at once, "
+        "in front of its activation function",
+    )
+    compile: Literal["auto", "never", "always"] = option(
+        "auto", doc="compile an iteration; auto: where it gains, and eagerly where it fails; always: or fail"
+    )
+    memory_mebibytes: int = option(
+        4096, doc="memory for cached inputs and outputs of units; more lies in temporary files", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    @classmethod
+    def quick(cls) -> Self:
+        return cls(iterations=6, activation_iterations=3, batch_size=16, compile="never")
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """What pushes a soft rounding to a decision: `factor` times the penalty, from the end of the warm-up on."""
+
+    factor: float
+    warmup: float
+    start: float
+    end: float
+    schedule: Literal["linear", "cosine"] = "linear"

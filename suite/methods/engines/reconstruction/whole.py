@@ -1,0 +1,297 @@
+"""Methods, reconstruction engine: the whole of a network, from scales to the last unit, and on after an interruption."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from suite.errors import SuiteError, Unsupported
+from suite.methods.api import Claims, Fact, Workbench
+from suite.methods.engines.acceleration import channels_last
+from suite.methods.engines.calibration import calibrate_activations
+from suite.methods.engines.reconstruction.fisher import importance_of_outputs
+from suite.methods.engines.reconstruction.flow import Flow, Stored
+from suite.methods.engines.reconstruction.learning import Examples, Falling, Learned, Stage, learn
+from suite.methods.engines.reconstruction.losses import Distance
+from suite.methods.engines.reconstruction.rows import MEBIBYTE, RowStore
+from suite.methods.engines.reconstruction.settings import ReconstructionOptions, Regularizer
+from suite.methods.engines.reconstruction.units import Unit, Walk, walk_of
+from suite.plan import initialize_weights, quantizers_of
+from suite.quantizers import Quantizer
+from suite.quantizers.ranges import Rule
+from suite.quantizers.rounding import LearnedRounding
+
+RoundingOf = Callable[[Tensor, Quantizer], LearnedRounding]
+LearnUnit = Callable[[Unit, Examples, Callable[..., None]], dict[str, Fact]]
+
+
+def reconstruct(
+    work: Workbench, options: ReconstructionOptions, rounding: RoundingOf, regularizer: Regularizer | None = None
+) -> Claims:
+    """Learn the rounding of all weights of `work.model`, and the steps of its activations as the options say.
+
+    At the end every weight lies on its grid, and the ordinary quantizers reproduce it.
+    """
+    model = work.model.to(work.device).eval()
+    _check(work, options)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    weights = [one for one in quantizers_of(model).values() if one.is_weight]
+    activations = [one for one in quantizers_of(model).values() if not one.is_weight]
+    for quantizer in weights:
+        quantizer.start_rule = cast(Rule, options.weight_start)
+    for quantizer in activations:
+        quantizer.start_rule = quantizer.start_rule if _fixed(options) else cast(Rule, options.activation_start)
+    initialize_weights(model)
+    floating = copy.deepcopy(model)
+    for quantizer in quantizers_of(floating).values():
+        quantizer.enabled = False
+    run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations)
+    with channels_last(model), channels_last(floating):
+        if activations and options.activation_steps == "second-stage":
+            run.weights(with_activations=False)
+            calibrate_activations(work)
+            run.activation_stage()
+        else:
+            calibrate_activations(work)
+            run.weights(with_activations=True)
+    return Claims(figures={"units": run.figures})
+
+
+def _check(work: Workbench, options: ReconstructionOptions) -> None:
+    """Refuse what cannot work before anything is computed."""
+    if work.data.size < 1:
+        raise SuiteError("reconstruction needs examples", hint="raise the axis examples")
+    broken = [name for name, value in work.model.named_parameters() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise SuiteError(f"{broken[0]} holds values that are not finite", hint="check the weights of the float model")
+    learned = work.setting["activation_range"] == "learned-step"
+    if _fixed(options) and learned:
+        raise Unsupported(
+            "activation_steps=fixed learns no step, but the axis activation_range is learned-step",
+            hint="choose a range rule such as activation_range=mse, or activation_steps=joint",
+        )
+    active = any(not one.is_weight for one in quantizers_of(work.model).values())
+    if not _fixed(options) and active and not learned:
+        raise Unsupported(
+            f"activation_steps={options.activation_steps} learns steps, but the axis activation_range is "
+            f"{work.setting['activation_range']}",
+            hint="set activation_range=learned-step, or the option activation_steps=fixed",
+        )
+
+
+def _fixed(options: ReconstructionOptions) -> bool:
+    return options.activation_steps == "fixed"
+
+
+@dataclass
+class _Reconstruction:
+    """The state of one reconstruction: the two networks, and what the units left to say."""
+
+    work: Workbench
+    options: ReconstructionOptions
+    rounding: RoundingOf
+    regularizer: Regularizer | None
+    model: nn.Module
+    floating: nn.Module
+    activations: list[Quantizer]
+    figures: list[dict[str, Fact]] = field(default_factory=list)
+    _first: Unit | None = None
+
+    def weights(self, *, with_activations: bool) -> None:
+        """Learn the rounding of every unit, together with activation steps where they are learned jointly."""
+        options = self.options
+        joint = with_activations and options.activation_steps == "joint"
+        stage = Stage(
+            "rounding",
+            "rounding",
+            int(options.iterations or 0),
+            options.batch_size,
+            options.sampling == "with-replacement",
+            float(options.keep_quantized or 0.0),
+            cast(Distance, options.loss),
+            self.regularizer,
+            options.compile,
+        )
+        for quantizer in self.activations:
+            quantizer.enabled = with_activations
+
+        def learn_unit(unit: Unit, examples: Examples, advance: Callable[..., None]) -> dict[str, Fact]:
+            return self._learn_rounding(unit, examples, stage, joint=joint, advance=advance)
+
+        self._walk(stage, options.unit_input or "quantized", learn_unit)
+        for quantizer in self.activations:
+            quantizer.enabled = True
+
+    def activation_stage(self) -> None:
+        """Learn the steps of activations alone, on float inputs, when all weights are done."""
+        options = self.options
+        stage = Stage(
+            "steps",
+            "activation steps",
+            int(options.activation_iterations or 0),
+            options.batch_size,
+            options.sampling == "with-replacement",
+            1.0,
+            cast(Distance, options.activation_loss),
+            None,
+            options.compile,
+        )
+        weights = [one for one in quantizers_of(self.model).values() if one.is_weight]
+        for quantizer in weights:  # the weights lie on their grids
+            quantizer.enabled = False
+
+        def learn_unit(unit: Unit, examples: Examples, advance: Callable[..., None]) -> dict[str, Fact]:
+            steps = [] if self._stays_nearest(unit) else _steps_of(unit)
+            if not steps:
+                advance(stage.iterations)
+                return {}
+            groups = self._step_groups(steps)
+            return _facts(learn(self.work, unit, examples, stage, groups, (), steps, advance), [])
+
+        self._walk(stage, "float", learn_unit)
+        for quantizer in weights:
+            quantizer.enabled = True
+
+    def _walk(self, stage: Stage, unit_input: str, learn_unit: LearnUnit) -> None:
+        """Go from unit to unit; each learns from what all before it have become."""
+        work, options = self.work, self.options
+        walk, float_walk = self._units(self.model), self._units(self.floating)
+        self._first = walk.units[0]
+        chunks = [batch.inputs.to(work.device) for batch in work.data.batches(options.batch_size)]
+        with (
+            RowStore(options.memory_mebibytes * MEBIBYTE, work.device) as store,
+            work.progress(stage.iterations * len(walk.units), stage.label) as progress,
+        ):
+            floating = Flow(float_walk, chunks, store)
+            quantized = None if unit_input == "float" else Flow(walk, chunks, store)
+            importance: dict[str, Stored] = {}
+            if stage.distance == "fisher":
+                importance = importance_of_outputs(float_walk, chunks, store, work.random("Fisher labels"))
+            del chunks
+            for index, (unit, twin) in enumerate(zip(walk.units, float_walk.units, strict=True)):
+                given = floating.inputs_of(twin)
+                examples = Examples(
+                    quantized=None if quantized is None else quantized.inputs_of(unit),
+                    floating=given if unit_input in ("float", "mixed") else None,
+                    targets=floating.run(twin),
+                    importance=importance.pop(unit.name, None),
+                    count=floating.examples,
+                )
+                del given
+                self._one(f"{stage.key}-{index}", unit, examples, stage, learn_unit, progress.advance)
+                del examples
+                if quantized is not None and index + 1 < len(walk.units):
+                    quantized.run(unit)
+
+    def _units(self, model: nn.Module) -> Walk:
+        options = self.options
+        return walk_of(
+            model,
+            self.work.plan,
+            blocks=options.unit == "block",
+            final_activation=options.final_activation == "inside",
+        )
+
+    def _one(
+        self,
+        name: str,
+        unit: Unit,
+        examples: Examples,
+        stage: Stage,
+        learn_unit: LearnUnit,
+        advance: Callable[..., None],
+    ) -> None:
+        """Learn one unit, or take it over from a run that was interrupted later than here."""
+        kept = self.work.checkpoints.load(name)
+        if kept is not None:
+            unit.module.load_state_dict(dict(kept.tensors))
+            facts = dict(kept.facts)
+            advance(stage.iterations)
+        else:
+            facts = learn_unit(unit, examples, advance)
+            self.work.checkpoints.save(name, unit.module.state_dict(), facts)
+        if facts:
+            self.figures.append({"unit": unit.name, "stage": stage.label, **facts})
+
+    def _learn_rounding(
+        self, unit: Unit, examples: Examples, stage: Stage, *, joint: bool, advance: Callable[..., None]
+    ) -> dict[str, Fact]:
+        """One unit of the weight stage."""
+        options = self.options
+        learned = not self._stays_nearest(unit)
+        steps = _steps_of(unit) if joint else []
+        if not learned and not steps:
+            advance(stage.iterations)
+            return {}
+        with _in_place_of_quantizers(unit, self.rounding if learned else None) as roundings, _dropping(steps, stage):
+            groups = [
+                Falling(group, options.schedule == "cosine")
+                for one in roundings
+                for group in one.parameter_groups(options.learning_rate)
+            ]
+            groups += self._step_groups(steps)
+            result = learn(self.work, unit, examples, stage, groups, roundings, steps, advance)
+        return _facts(result, roundings)
+
+    def _stays_nearest(self, unit: Unit) -> bool:
+        return unit is self._first and self.options.first_layer == "nearest"
+
+    def _step_groups(self, steps: list[Quantizer]) -> list[Falling]:
+        if not steps:
+            return []
+        rate = float(self.options.activation_learning_rate or 0.0)
+        return [Falling({"params": [quantizer.learn_step() for quantizer in steps], "lr": rate}, cosine=True)]
+
+
+def _steps_of(unit: Unit) -> list[Quantizer]:
+    """Activation quantizers inside a unit whose step can be learned."""
+    found = [module for module in unit.module.modules() if isinstance(module, Quantizer) and not module.is_weight]
+    return [quantizer for quantizer in found if not quantizer.spec.dynamic]
+
+
+@contextmanager
+def _in_place_of_quantizers(unit: Unit, rounding: RoundingOf | None) -> Iterator[list[LearnedRounding]]:
+    """Every weight quantizer of a unit gives its place to a rounding; at the end the layers hold what was learned."""
+    layers = [
+        (module, module.weight_quantizer)
+        for module in unit.module.modules()
+        if isinstance(getattr(module, "weight_quantizer", None), Quantizer) and rounding is not None
+    ]
+    placed: list[LearnedRounding] = []
+    for layer, quantizer in layers:
+        assert rounding is not None and isinstance(layer.weight, Tensor) and isinstance(quantizer, Quantizer)
+        placed.append(rounding(layer.weight, quantizer))
+        layer.weight_quantizer = placed[-1]
+    yield placed
+    for (layer, quantizer), one in zip(layers, placed, strict=True):
+        assert isinstance(layer.weight, Tensor) and isinstance(quantizer, Quantizer)
+        layer.weight.data.copy_(one.hardened(layer.weight))
+        quantizer.set_parameters(one.final_scale(), one.final_zero_point())
+        layer.weight_quantizer = quantizer
+
+
+@contextmanager
+def _dropping(steps: list[Quantizer], stage: Stage) -> Iterator[None]:
+    """While a unit learns, its activations keep their quantized values at random; afterwards always."""
+    for quantizer in steps:
+        quantizer.keep_probability = stage.keep_quantized
+    try:
+        yield
+    finally:
+        for quantizer in steps:
+            quantizer.keep_probability = 1.0
+
+
+def _facts(result: Learned, roundings: list[LearnedRounding]) -> dict[str, Fact]:
+    """What a unit leaves to say: its losses, and the figures of its roundings, counts added up."""
+    facts: dict[str, Fact] = {"first_loss": result.first_loss, "last_loss": result.last_loss}
+    for index, one in enumerate(roundings):
+        facts |= {f"layer_{index}_{name}": value for name, value in one.figures().items()}
+    return facts
