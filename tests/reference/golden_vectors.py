@@ -68,6 +68,18 @@ def check_output(actual: Tensor, expected: Tensor, step: Tensor | float) -> None
     assert bool((difference <= single_step).all())
 
 
+def check_rounded(actual: Tensor, expected: Tensor, step: Tensor | float, ratio: Tensor) -> None:
+    """Equal to a millionth of the largest output, but for single steps where `ratio`, what is rounded, is a tie."""
+    actual, expected = actual.detach().double(), expected.double().reshape(actual.shape)
+    difference = (actual - expected).abs()
+    allowed = OUTPUT_TOLERANCE * float(expected.abs().max())
+    ratio = ratio.detach().double()
+    tie = (ratio - ratio.floor() - 0.5).abs() <= OUTPUT_TOLERANCE * ratio.abs().clamp(min=1.0)
+    single_step = torch.as_tensor(step).double().expand_as(actual) * (1 + 1e-3)
+    limit = allowed + torch.where(tie, single_step, 0.0)
+    assert bool((difference <= limit).all()), f"{int((difference > limit).sum())} of {limit.numel()} outputs differ"
+
+
 def check_gradient(actual: Tensor | None, expected: Tensor, tolerance: float = GRADIENT_TOLERANCE) -> None:
     assert actual is not None
     expected = expected.double().reshape(actual.shape)

@@ -43,9 +43,8 @@ class AdaRound(LearnedRounding):
             distance = ((floor >= lowest) & (floor < highest)).to(ratio.dtype)
             fraction = ratio - floor
         start = inverse_rectified_sigmoid(fraction)
-        up = self.nearest_codes() > below
-        start = torch.where(up, start.clamp(min=0.0), start.clamp(max=JUST_BELOW_ZERO))
-        self.v = nn.Parameter(start)
+        nearest = torch.where(self.nearest_codes() > below, start.clamp(min=0.0), start.clamp(max=JUST_BELOW_ZERO))
+        self.v = nn.Parameter(torch.where(distance > 0, nearest, start))
         self.keep("below", below)
         self.keep("distance", distance)
         self.keep("offset", below * self.scale)
