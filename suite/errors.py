@@ -81,3 +81,7 @@ class RecordError(SuiteError):
 
 class WeightsError(SuiteError):
     """A weights file that cannot be read safely, or that does not fit the model."""
+
+
+class StudyError(SuiteError):
+    """A study that cannot be read, that asks for what cannot be, or that lacks what it needs."""

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from suite import __version__
+from suite.cli.stopping import last_words
 from suite.errors import SuiteError
 from suite.registry import suggestion
 
@@ -21,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("suite.cli.evaluate:command", "Run one method under one card: measure, audit, record, report."),
     "compare": ("suite.cli.compare:command", "Compare cards or runs; refuse to rank what is not comparable."),
     "audit": ("suite.cli.audit:command", "Observe a saved quantized model and compare it with a card."),
+    "study": ("suite.cli.study:command", "Run many cells as one question, and say whether what was expected holds."),
     "card": ("suite.cli.card:command", "Write, check, compare, render and migrate quantization cards."),
     "runs": ("suite.cli.runs:command", "Look at what runs left behind."),
     "list": ("suite.cli.listing:command", "List methods, axes, tasks, models or baselines."),
@@ -99,9 +101,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SuiteError as error:
         _complain(str(error))
         return 2
-    except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted; nothing was recorded for the unfinished work")
-        return 130
+    except (click.Abort, KeyboardInterrupt) as stop:
+        words, code = last_words(stop)
+        _complain(words)
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -21,7 +21,7 @@ from suite.statistics import (
     wilson,
 )
 from suite.statistics.paired import FEWEST_DISCORDANT_FOR_BOOTSTRAP
-from suite.statistics.seeds import student_inside, student_quantile
+from suite.statistics.student import student_inside, student_quantile
 
 
 def outcomes_of(table: PairedTable, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,125 @@
+"""Studies: the journal, an append-only file that says which cells were started and how they ended.
+
+Each line is one JSON object, flushed to the disk before the study goes on, so that a study that is killed at any moment
+knows afterwards what it had finished. A line that was torn by the kill is not read. The journal only remembers run ids:
+the results themselves are the records of the runs, and where they disagree the records are right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.errors import StudyError
+
+FILE, LOCK = "journal.jsonl", "lock"
+LARGEST_LINE_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event of one cell."""
+
+    event: str
+    """`started` or `ended`."""
+    cell: str
+    key: str
+    """Hash of what decides the cell's run; a changed study has other keys under the same cell ids."""
+    outcome: str = ""
+    run_id: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    method: str = ""
+    at: str = ""
+
+
+class Journal:
+    """The journal of one study at one size."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+
+    def append(self, line: Line) -> None:
+        """Add a line and wait until it is on the disk."""
+        held = asdict(line) | {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        content = (json.dumps(held, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                if _is_torn(descriptor):  # end the torn line, or the new one would be lost with it
+                    content = b"\n" + content
+                os.write(descriptor, content)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StudyError(f"{self.path} cannot be written: {error.strerror or error}") from error
+
+    def lines(self) -> tuple[Line, ...]:
+        """Every whole line, in order; what is no line of a journal is passed over."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise StudyError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        found = (_read(text) for text in content.split(b"\n"))
+        return tuple(line for line in found if line is not None)
+
+    def last_ended(self) -> dict[str, Line]:
+        """Key -> the last line that says how that cell ended."""
+        return {line.key: line for line in self.lines() if line.event == "ended"}
+
+
+@contextmanager
+def locked(folder: Path, study: str) -> Iterator[None]:
+    """Hold the study's folder for this process; the system lets go of it when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("ab")
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be used: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise StudyError(
+                f"another process is running the study '{study}' here",
+                hint="`suite study status` shows how far it is; use another --out to run it beside",
+            ) from None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _is_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _read(text: bytes) -> Line | None:
+    if not text.strip() or len(text) > LARGEST_LINE_BYTES:
+        return None
+    try:
+        held: Any = json.loads(text)
+        return Line(**held) if isinstance(held, dict) and _typed(held) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _typed(held: dict[str, Any]) -> bool:
+    numbers = isinstance(held.get("seconds", 0.0), int | float)
+    return numbers and all(isinstance(value, str) for name, value in held.items() if name != "seconds")
