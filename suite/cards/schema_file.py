@@ -38,11 +38,11 @@ def shape_schema(shape: Shape, *, transcribed: bool = False) -> dict[str, Any]:
             if lists:
                 one.append({"type": "array", "items": {"anyOf": list(one)}, "maxItems": 200})
             return {"anyOf": [*one, {"type": "null"}] if empty else one}
-        case Sequence(item, length, most, one):
+        case Sequence(item, length, most, single):
             bounds = {"maxItems": most} if length is None else {"minItems": length, "maxItems": length}
             inner = shape_schema(item, transcribed=transcribed)
             several = {"type": "array", "items": inner, **bounds}
-            return {"anyOf": [several, inner]} if one else several
+            return {"anyOf": [several, inner]} if single else several
         case Table(_, key, value, most):
             return {
                 "type": "object",
