@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
-from suite.plan.anatomy import Anatomy, Kind, Operation
+from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation
 from suite.plan.trace import operand_nodes
 
 PRODUCTS = {torch.conv1d, torch.conv2d, torch.conv3d, torch.nn.functional.linear}
@@ -86,7 +86,7 @@ class Capture:
         self._seen: set[str] = set()
         self._ops: dict[str, dict[str, Operation]] = {}
         for op in anatomy.ops:
-            if op.kind is Kind.INPUT:
+            if op.name == NETWORK:
                 continue
             self._ops.setdefault(op.container, {})[op.node] = op
         self._containers = self._find_containers()
@@ -143,7 +143,7 @@ class Capture:
     def close(self) -> Findings:
         """Operations that never ran are missing, too."""
         for op in self.anatomy.ops:
-            if op.kind is not Kind.INPUT and op.name not in self._seen:
+            if op.name != NETWORK and op.name not in self._seen:
                 self.findings.missing.setdefault(op.name, "the operation is no longer part of the model")
         return self.findings
 

@@ -64,8 +64,9 @@ def _scales(evidence: Evidence) -> int:
         if spec is None or spec.dynamic or one.row.quantizer is None or one.row.quantizer in names:
             continue
         names.add(one.row.quantizer)
-        # Shapes of activations are those of one example, without the batch.
-        sets = one.row.shape[spec.channel_axis - 1] if spec.granularity is Granularity.PER_CHANNEL else 1
+        # Shapes of activations are those of one example, mostly without the axis of the batch.
+        missing = evidence.anatomy.tensors[one.site.tensor].axes - len(one.row.shape)
+        sets = one.row.shape[spec.channel_axis - missing] if spec.granularity is Granularity.PER_CHANNEL else 1
         count += sets * (1 if spec.symmetric else 2)
     return count
 

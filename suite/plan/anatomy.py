@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """What an operation does to grids: which sites it has, and whether it keeps a tensor on its grid."""
 
     INPUT = "input"
+    TOKENS = "tokens"  # the network's input where it is integers that name table entries: nothing to put on a grid
+    EMBEDDING = "embedding"  # looks up tokens in a table: where the activations of a language model begin
     WEIGHTED = "weighted"  # convolution or linear layer
     BATCH_NORM = "batch-norm"
     ADD = "add"  # of two activations of equal shape: a residual addition
@@ -94,6 +96,22 @@ _SUFFIXES = {
 
 
 @dataclass(frozen=True)
+class InputForm:
+    """The form of a network's input: its type as torch names it (`int64`) and its shape, examples first."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def tokens(self) -> bool:
+        """Whether the values are numbers of tokens, not measurements."""
+        return self.dtype in ("int64", "int32")
+
+    def __str__(self) -> str:
+        return f"{self.dtype} [{', '.join(['N', *map(str, self.shape[1:])])}]"
+
+
+@dataclass(frozen=True)
 class Operand:
     """One activation that an operation reads: its place among the operation's node operands, and the tensor."""
 
@@ -118,11 +136,20 @@ class Operation:
 
 @dataclass(frozen=True)
 class Tensor:
-    """The result of one operation; the shape is of one example, without the batch."""
+    """The result of one operation; the shape is of one example, without the batch.
+
+    `axes` counts those of the tensor as it flows: one more than the shape has, for the batch, or as many where the
+    tokens of all examples stand in one axis (T examples of [C] each are written [T, C], and flow as [N T, C]).
+    """
 
     name: str
     shape: tuple[int, ...]
     non_negative: bool
+    axes: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            object.__setattr__(self, "axes", len(self.shape) + 1)
 
     @property
     def elements(self) -> int:
@@ -167,6 +194,7 @@ class Anatomy:
     first_output: str  # the first layer's output after batch norm, positional embedding and activation function
     shortcut_layers: tuple[str, ...]  # 1x1 convolutions on skip paths
     batch_norms: tuple[tuple[str, str], ...]  # (layer, batch norm) pairs that can be folded
+    exported: InputForm | None = None  # the form of input torch.export wrote the graphs for; None: torch.fx traced them
 
     @cached_property
     def _ops_by_name(self) -> Mapping[str, Operation]:

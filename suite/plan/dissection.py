@@ -12,8 +12,9 @@ from suite.errors import Unsupported
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site, Tensor
 from suite.plan.attention import written_out
 from suite.plan.flow import Flow, flow_of
+from suite.plan.front_ends import hierarchy_of
 from suite.plan.residuals import Lineage
-from suite.plan.trace import copy_of, trace
+from suite.plan.trace import Hierarchy
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def dissect(model: nn.Module, example_input: torch.Tensor) -> Anatomy:
         raise Unsupported(
             f"the outputs of {type(model).__name__} are not finite", hint="check its weights, and what it reads"
         )
-    hierarchy = trace(copy_of(model).eval())
+    hierarchy = hierarchy_of(model, example_input)
     flow = flow_of(hierarchy, example_input)
     fused = written_out(hierarchy.model) or any(
         container.fused_graph is not None for container in hierarchy.containers.values()
@@ -41,10 +42,25 @@ def dissect(model: nn.Module, example_input: torch.Tensor) -> Anatomy:
             f"the trace of {type(model).__name__} does not reproduce its output",
             hint="its forward depends on more than its input, or reads a tensor that it has changed in place",
         )
-    return _anatomy(type(model).__name__, flow)
+    if hierarchy.export is not None:
+        _check_other_sizes(original, hierarchy, example_input)
+    return _anatomy(type(model).__name__, flow, hierarchy)
 
 
-def _anatomy(model: str, flow: Flow) -> Anatomy:
+def _check_other_sizes(original: nn.Module, hierarchy: Hierarchy, example_input: torch.Tensor) -> None:
+    """An export follows the path that one example takes: another number of examples and length must give it too."""
+    assert hierarchy.export is not None
+    other = torch.cat([example_input, example_input[:1]])
+    if hierarchy.export.open_axes[1:2] == (True,):
+        other = other[:, : max(2, example_input.shape[1] - 1)]
+    if not torch.equal(original(other), flow_of(hierarchy, other).output):
+        raise Unsupported(
+            f"the export of {type(original).__name__} does not reproduce its output on {list(other.shape)}",
+            hint="its forward may not branch on the number of examples or on their length",
+        )
+
+
+def _anatomy(model: str, flow: Flow, hierarchy: Hierarchy) -> Anatomy:
     ops = list(flow.ops.values())
     layers = [op for op in ops if op.kind is Kind.WEIGHTED]
     if not layers:
@@ -77,6 +93,7 @@ def _anatomy(model: str, flow: Flow) -> Anatomy:
         first_output=lineage.end_of_layer(layers[0]),
         shortcut_layers=tuple(lineage.shortcut_layers()),
         batch_norms=lineage.batch_norms(),
+        exported=None if hierarchy.export is None else hierarchy.export.form,
     )
 
 

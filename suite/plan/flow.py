@@ -9,12 +9,13 @@ import torch
 from torch import fx, nn
 
 from suite.errors import Unsupported
-from suite.plan.anatomy import NETWORK, Kind, Operand, Operation
+from suite.plan.anatomy import NETWORK, InputForm, Kind, Operand, Operation
 from suite.plan.operations import (
     HIDDEN_PRODUCTS,
     function_name,
     gives_non_negative,
     hides_weights,
+    is_embedding,
     is_opaque_layer,
     kind_of_function,
     kind_of_module,
@@ -25,6 +26,9 @@ from suite.plan.trace import Container, Hierarchy, join, operand_nodes
 # Where a value is a tensor of the network: the operation that made it; a tuple where it is several; None elsewhere.
 Reference = Any
 
+TOKENS = object()
+"""The reference of integers made of the network's tokens (positions, masks): no activations; embeddings read them."""
+
 _KEEPS_SIGN = (Kind.TRANSPARENT, Kind.AVERAGE_POOL, Kind.CONCAT, Kind.ADD, Kind.PRODUCT, Kind.MATMUL)
 
 
@@ -34,7 +38,9 @@ class Flow:
 
     ops: dict[str, Operation] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    axes: dict[str, int] = field(default_factory=dict)
     non_negative: set[str] = field(default_factory=set)
+    looked_up: set[str] = field(default_factory=set)  # from embeddings alone: no layer and no product came before
     output: Any = None
 
 
@@ -42,10 +48,12 @@ def flow_of(hierarchy: Hierarchy, example: torch.Tensor | None) -> Flow:
     """Walk a hierarchy. With an example the graphs are run and shapes recorded; without one only names are known."""
     walker = _Walker(hierarchy, run=example is not None)
     flow = walker.flow
-    flow.ops[NETWORK] = Operation(NETWORK, Kind.INPUT, "", "", "input", ())
+    tokens = example is not None and form_of(example).tokens
+    flow.ops[NETWORK] = Operation(NETWORK, Kind.TOKENS if tokens else Kind.INPUT, "", "", "input", ())
     if example is not None:
         flow.shapes[NETWORK] = tuple(example.shape[1:])
-    value, reference = walker.walk(hierarchy.root, [example], [NETWORK])
+        walker.examples = len(example)
+    value, reference = walker.walk(hierarchy.root, [example], [TOKENS if tokens else NETWORK])
     if not isinstance(reference, str):
         raise Unsupported(
             f"{type(hierarchy.model).__name__} does not return one tensor", hint="wrap it so that it returns its logits"
@@ -57,10 +65,16 @@ def flow_of(hierarchy: Hierarchy, example: torch.Tensor | None) -> Flow:
     return flow
 
 
+def form_of(example: torch.Tensor) -> InputForm:
+    """The form of an input like this one."""
+    return InputForm(str(example.dtype).removeprefix("torch."), tuple(example.shape))
+
+
 class _Walker:
     def __init__(self, hierarchy: Hierarchy, *, run: bool) -> None:
         self.hierarchy = hierarchy
         self.run = run
+        self.examples = 1
         self.flow = Flow()
 
     def walk(self, container: Container, values: list[Any], references: list[Reference]) -> tuple[Any, Reference]:
@@ -100,6 +114,12 @@ class _Walker:
         value = _execute(node, module, arguments, keywords) if self.run else None
         if name is None:  # a quantizer that was placed before: the tensor it reads, on a grid
             return value, operands[0].tensor if operands else None
+        if any(refers[operand] is TOKENS for operand in operand_nodes(node)):
+            if is_embedding(module, function_name(node.target)):
+                self._record(container, node, name, module, (), value, arguments, keywords)
+                return value, name
+            if not operands:
+                return value, None if _is_activation(value) else TOKENS
         if not operands:
             return value, None
         if module is not None and is_opaque_layer(module):
@@ -138,13 +158,18 @@ class _Walker:
                 )
         else:
             path, function = None, function_name(node.target)
-            if function in HIDDEN_PRODUCTS or hides_weights(function):
+            if function in HIDDEN_PRODUCTS or hides_weights(function, _flat_values(arguments)):
                 raise Unsupported(
-                    f"{name} hides its matrix products from the plan", hint="use layers, and attention without fusion"
+                    f"{name} hides its matrix products from the plan",
+                    hint="use layers, and attention without fusion (attn_implementation='eager' in transformers)",
                 )
             kind = kind_of_function(function, len(operands) if distinct > 1 else distinct)
             if kind is Kind.ADD and self.run and not _equal_shapes(self.flow, operands):
                 kind = Kind.OTHER
+            if kind is Kind.ADD and all(operand.tensor in self.flow.looked_up for operand in operands):
+                kind = Kind.OTHER  # a sum of embeddings: nothing was computed yet that could skip anything
+            if is_embedding(None, function):
+                kind = Kind.EMBEDDING
         if len(operands) > 1 and kind not in (Kind.ADD, Kind.PRODUCT, Kind.MATMUL, Kind.CONCAT):
             kind = Kind.OTHER
         weight = getattr(module, "weight", None) if kind is Kind.WEIGHTED else None
@@ -162,7 +187,13 @@ class _Walker:
         )
         if self.run:
             tensor = next(item for item in value if isinstance(item, torch.Tensor)) if several else value
-            self.flow.shapes[name] = tuple(tensor.shape[1:])
+            self.flow.shapes[name], self.flow.axes[name] = self._shape(tensor), tensor.dim()
+        if kind is Kind.EMBEDDING or (
+            operands
+            and kind not in (Kind.WEIGHTED, Kind.MATMUL)
+            and all(operand.tensor in self.flow.looked_up for operand in operands)
+        ):
+            self.flow.looked_up.add(name)
         settings = (None, getattr(module, "min_val", None)) if module is not None else arguments
         if gives_non_negative(function.lower(), settings, {} if module is not None else keywords) or (
             kind in _KEEPS_SIGN
@@ -170,6 +201,13 @@ class _Walker:
             and (kind is not Kind.CONCAT or len(operands) == len(operand_nodes(node)))  # else constants are among them
         ):
             self.flow.non_negative.add(name)
+
+    def _shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
+        """The shape of one example, also where the tokens of all examples stand in one axis."""
+        first, rest = int(tensor.shape[0]), tuple(tensor.shape[1:])
+        if first > self.examples and first % self.examples == 0:
+            return (first // self.examples, *rest)
+        return rest
 
 
 def _looked_up(structure: Any, found: dict[fx.Node, Any]) -> Any:
@@ -192,6 +230,12 @@ def _operands(node: fx.Node, refers: dict[fx.Node, Reference]) -> tuple[Operand,
         for name in _flat(refers[operand]):
             found.append(Operand(index, name))
     return tuple(found)
+
+
+def _flat_values(arguments: Any) -> list[Any]:
+    if isinstance(arguments, tuple | list):
+        return [value for item in arguments for value in _flat_values(item)]
+    return [arguments]
 
 
 def _flat(reference: Reference) -> list[str]:

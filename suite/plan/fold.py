@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from suite.axes import Setting
 from suite.errors import Unsupported
 from suite.plan.flow import flow_of
+from suite.plan.front_ends import hierarchy_of
 from suite.plan.residuals import Lineage
 from suite.plan.trace import copy_of, trace
 
@@ -18,13 +19,16 @@ DIFFERENCE = 0.01
 """Relative difference of outputs that rounding can explain, generously; a norm folded wrongly is far beyond it."""
 
 
-def fold_batch_norm(model: nn.Module) -> nn.Module:
+def fold_batch_norm(model: nn.Module, example_input: Tensor | None = None) -> nn.Module:
     """A copy of the model whose batch norms behind convolutions and linear layers are folded into them.
 
     The data flow decides which norm belongs to which layer, not the order of attributes. Folded norms become
-    `nn.Identity`, so that all paths stay. Equal to the original in evaluation, up to rounding.
+    `nn.Identity`, so that all paths stay. Equal to the original in evaluation, up to rounding. A model that only
+    torch.export can follow needs an example.
     """
-    hierarchy = trace(copy_of(model))
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return copy_of(model)
+    hierarchy = trace(copy_of(model)) if example_input is None else hierarchy_of(model, example_input)
     pairs = Lineage(tuple(flow_of(hierarchy, None).ops.values())).batch_norms()
     return fold(copy_of(model), pairs)
 
@@ -36,7 +40,7 @@ def prepare(model: nn.Module, setting: Setting, example_input: Tensor | None = N
     """
     if setting["batch_norm"] != "folded":
         return copy_of(model)
-    folded = fold_batch_norm(model)
+    folded = fold_batch_norm(model, example_input)
     if example_input is not None:
         _compare(model, folded, example_input)
     return folded

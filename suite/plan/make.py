@@ -120,6 +120,7 @@ class _Planner:
                 PlannedQuantizer(g.name, g.spec, g.place, g.operation, g.edges, tuple(g.repeated_after)) for g in grids
             ),
             folds=self.anatomy.batch_norms if self.setting["batch_norm"] == "folded" else (),
+            exported=self.anatomy.exported,
         )
 
     def _decide(self, site: Site) -> Bits:
@@ -192,7 +193,7 @@ class _Planner:
 
         Linear layers and layer norms work along the last axis, whatever is before it: [N, H, W, C] in some networks.
         """
-        rank = len(self.anatomy.tensors[tensor].shape) + 1
+        rank = self.anatomy.tensors[tensor].axes
         around = [self.anatomy.op(tensor), *(op for op, _ in self.anatomy.edges(tensor))]
         return rank - 1 if rank == 3 or any(_along_last_axis(op) for op in around) else 1
 

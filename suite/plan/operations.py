@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._ops import OpOverload
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
@@ -83,7 +85,7 @@ _TRANSPARENT_NAMES = frozenset((
     "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "amax", "channel_shuffle",
     "pixel_shuffle", "pixel_unshuffle", "clone", "detach", "to", "float", "movedim", "swapaxes", "narrow", "select",
     "index_select", "roll", "flip", "t", "unflatten", "max_pool2d_with_indices", "tile", "repeat_interleave",
-    "stochastic_depth", "drop_path",
+    "stochastic_depth", "drop_path", "slice", "alias", "unsafe_view", "split_with_sizes", "to_copy", "type_as",
 ))  # fmt: skip
 _AVERAGE_POOL_NAMES = frozenset((
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -92,18 +94,24 @@ _AVERAGE_POOL_NAMES = frozenset((
 _NORMALIZATION_NAMES = frozenset({"layer_norm", "group_norm", "rms_norm", "instance_norm"})
 _ADDS = frozenset({"add", "iadd"})
 _PRODUCTS = frozenset({"mul", "imul", "multiply"})
-_CONSTANT_ARITHMETIC = _ADDS | _PRODUCTS | {"sub", "truediv", "div", "neg"}
+# With masks: a score is kept or gets a constant.
+_CONSTANT_ARITHMETIC = _ADDS | _PRODUCTS | {"sub", "rsub", "truediv", "div", "neg", "where", "masked_fill"}
 _MATMULS = frozenset({"matmul", "bmm", "einsum", "baddbmm", "mm"})
+
+# Modules of these places are activation functions of one tensor, however they are composed inside.
+_ACTIVATION_LIBRARIES = frozenset({"transformers.activations"})
 
 # Functions that hide weights or products from the plan.
 HIDDEN_PRODUCTS = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
-_WEIGHTED_FUNCTIONS = frozenset({"linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "bilinear"})
+_WEIGHTED_FUNCTIONS = frozenset({"linear", "addmm", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "bilinear"})
 
 
 def function_name(target: object) -> str:
     """The plain name of a traced function or method: `add` for torch.add, operator.add and Tensor.add."""
     if isinstance(target, str):
         return target
+    if isinstance(target, OpOverload):  # torch.ops.aten.add.Tensor
+        return target._schema.name.partition("::")[2].strip("_")
     known = _NAMES.get(target)
     return known if known is not None else str(getattr(target, "__name__", target)).strip("_")
 
@@ -113,7 +121,9 @@ _NAMES: dict[object, str] = {operator.getitem: "getitem", operator.matmul: "matm
 
 
 def is_primitive(module: nn.Module) -> bool:
-    """Whether a module is one of torch.nn's own operations, which no trace looks into."""
+    """Whether a module is one of torch.nn's own operations, or an activation function: no trace looks into it."""
+    if type(module).__module__ in _ACTIVATION_LIBRARIES:
+        return True
     return type(module).__module__.startswith("torch.nn.") and not isinstance(
         module, nn.Sequential | nn.ModuleList | nn.ModuleDict
     )
@@ -129,6 +139,8 @@ def kind_of_module(module: nn.Module) -> Kind:
     """The kind of a leaf module. Subclasses with children of their own (a norm with its activation) are opaque."""
     if type(module).__name__ in DROP_PATHS:
         return Kind.TRANSPARENT
+    if type(module).__module__ in _ACTIVATION_LIBRARIES:
+        return Kind.ACTIVATION
     if not is_primitive(module) and next(module.children(), None) is not None:
         return Kind.OTHER
     for kinds, kind in _MODULE_KINDS:
@@ -139,6 +151,7 @@ def kind_of_module(module: nn.Module) -> Kind:
 
 _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], Kind], ...] = (
     (WEIGHTED_MODULES, Kind.WEIGHTED),
+    ((nn.Embedding,), Kind.EMBEDDING),
     ((_BatchNorm,), Kind.BATCH_NORM),
     (_AVERAGE_POOLS, Kind.AVERAGE_POOL),
     ((nn.Softmax, nn.Softmax2d), Kind.SOFTMAX),
@@ -176,9 +189,16 @@ _FUNCTION_KINDS: tuple[tuple[frozenset[str], Kind], ...] = (
 )
 
 
-def hides_weights(name: str) -> bool:
+def hides_weights(name: str, operands: Iterable[object]) -> bool:
     """Whether a function multiplies with a weight that no layer owns."""
-    return name in _WEIGHTED_FUNCTIONS
+    return name in _WEIGHTED_FUNCTIONS or (
+        name in _MATMULS and any(isinstance(operand, nn.Parameter) for operand in operands)
+    )
+
+
+def is_embedding(module: nn.Module | None, name: str) -> bool:
+    """Whether an operation looks up rows of a table: a layer, or a function of this name."""
+    return isinstance(module, nn.Embedding) if module is not None else name == "embedding"
 
 
 def is_opaque_layer(module: nn.Module) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from torch import fx, nn
 
 from suite.errors import Unsupported
 from suite.plan.anatomy import NETWORK, Kind
 from suite.plan.fold import fold
+from suite.plan.front_ends import hierarchy_in
 from suite.plan.layers import Block, Quantizers, SameGrid, quantize_weight_of
 from suite.plan.operations import function_name, kind_of_function, kind_of_module
 from suite.plan.table import Place, Plan, PlannedQuantizer
-from suite.plan.trace import RESERVED, Container, Hierarchy, copy_of, nodes_in, operand_nodes, trace
+from suite.plan.trace import RESERVED, Container, Hierarchy, copy_of, nodes_in, operand_nodes
 from suite.quantizers.quantizer import Quantizer
 
 # Edges of one quantizer inside one container: (node, operand index).
@@ -30,8 +31,7 @@ def place(model: nn.Module, plan: Plan) -> nn.Module:
     copied = fold(copy_of(model), plan.folds)
     if any(isinstance(module, Quantizers | Quantizer) for module in copied.modules()):
         raise Unsupported(f"{type(model).__name__} has quantizers already", hint="place them in the float model")
-    hierarchy = trace(copied)
-    return _Placer(hierarchy, plan).place()
+    return _Placer(hierarchy_in(copied, plan.exported), plan).place()
 
 
 class _Placer:
@@ -39,6 +39,8 @@ class _Placer:
         self.hierarchy = hierarchy
         self.plan = plan
         self.containers = hierarchy.containers
+        modules = list(hierarchy.model.modules())
+        self.tables = {id(module.weight) for module in modules if isinstance(module, nn.Embedding)}
         self.where: dict[str, tuple[Container, fx.Node]] = {}
         for container in self.containers.values():
             self.where.update({name: (container, node) for node, name in container.op_names().items()})
@@ -48,7 +50,12 @@ class _Placer:
         self.calls = {
             path: (container, node) for container in self.containers.values() for node, path in container.calls.items()
         }
-        self.edited = {path for path, container in self.containers.items() if _has_operations(container)}
+        self.edited = {
+            path
+            for path, container in self.containers.items()
+            # The forward of an author's container takes other arguments than the graph of an export.
+            if hierarchy.export is not None or _has_operations(container)
+        }
 
     def place(self) -> nn.Module:
         for planned in self.plan.quantizers:
@@ -79,7 +86,9 @@ class _Placer:
         quantizer = Quantizer(planned.spec, is_weight=planned.place is Place.WEIGHT)
         container, node = self._find(planned.operation)
         if planned.place is Place.WEIGHT:
-            quantize_weight_of(container.module.get_submodule(str(node.target)), planned.name, quantizer)
+            layer = container.module.get_submodule(str(node.target))
+            _untie(layer, self.tables)
+            quantize_weight_of(layer, planned.name, quantizer)
         elif planned.place is Place.PRODUCED:
             after = self._insert(container, planned.name, quantizer, node, node.next)
             _reroute(node, after)
@@ -174,6 +183,13 @@ class _Placer:
                     if not inner or not self._wholly(child, inner[0], edges):
                         return False
         return True
+
+
+def _untie(layer: nn.Module, tables: Set[int]) -> None:
+    """A weight on a grid cannot also be the float table of an embedding: the layer gets its own, under its own name."""
+    weight = layer.weight
+    if isinstance(weight, nn.Parameter) and id(weight) in tables:
+        layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
 
 
 def _inputs(container: Container, call: fx.Node) -> dict[fx.Node, int]:

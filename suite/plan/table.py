@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from math import prod
 from typing import Any
 
 from suite.errors import RecordError, UnknownName
-from suite.plan.anatomy import Role
+from suite.plan.anatomy import InputForm, Role
 from suite.quantizers.spec import Granularity, QuantizerSpec
 from suite.registry import suggestion
 
@@ -132,6 +132,8 @@ class Plan:
     rows: tuple[PlanRow, ...]
     quantizers: tuple[PlannedQuantizer, ...]
     folds: tuple[tuple[str, str], ...] = ()  # (layer, batch norm) pairs to fold before quantizers are placed
+    # The form of input for which torch.export wrote the model's graphs; None where torch.fx could trace the model.
+    exported: InputForm | None = None
 
     @cached_property
     def _rows(self) -> Mapping[str, PlanRow]:
@@ -182,7 +184,9 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        front_end = {} if self.exported is None else {"exported": asdict(self.exported)}
         return {
+            **front_end,
             "schema": SCHEMA,
             "model": self.model,
             "rows": [row.to_dict() for row in self.rows],
@@ -201,6 +205,7 @@ class Plan:
                 rows=tuple(PlanRow.from_dict(row) for row in values["rows"]),
                 quantizers=tuple(PlannedQuantizer.from_dict(one) for one in values["quantizers"]),
                 folds=tuple((str(layer), str(norm)) for layer, norm in values["folds"]),
+                exported=_form_of(values.get("exported")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"not a plan: {type(error).__name__} {error}") from error
@@ -224,6 +229,8 @@ class Plan:
             for name, count, grid, reason in cells
         ]
         lines.insert(1, "-" * min(width, max(len(line) for line in lines)))
+        if self.exported is not None:
+            lines.append(f"graphs written by torch.export, for {self.exported}: torch.fx cannot trace the model")
         return "\n".join(lines)
 
 
@@ -244,6 +251,10 @@ def _grid(row: PlanRow | None) -> object:
 
 def _said(row: PlanRow | None) -> str:
     return "no such site" if row is None else describe(row.spec)
+
+
+def _form_of(values: Mapping[str, Any] | None) -> InputForm | None:
+    return None if values is None else InputForm(str(values["dtype"]), tuple(int(size) for size in values["shape"]))
 
 
 def _cut(text: str, width: int) -> str:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from suite.errors import Unsupported
+from suite.plan.anatomy import InputForm
 from suite.plan.attention import SelfAttention, self_attention_call, write_out
 from suite.plan.operations import DROP_PATHS, is_opaque_layer, is_primitive
 from suite.quantizers.quantizer import Quantizer
@@ -77,12 +78,21 @@ def operation_of(path: str, node: fx.Node) -> str | None:
     return op_names(path, node.graph).get(node)
 
 
+@dataclass(frozen=True)
+class Export:
+    """How torch.export wrote the graphs of a hierarchy: for which form of input, and which of its axes stayed open."""
+
+    form: InputForm
+    open_axes: tuple[bool, ...]
+
+
 @dataclass
 class Hierarchy:
     """A private copy of a model with the graphs of its containers; the root's path is the empty string."""
 
     model: nn.Module
     containers: dict[str, Container]
+    export: Export | None = None  # None: torch.fx traced them
 
     @property
     def root(self) -> Container:
@@ -92,6 +102,10 @@ class Hierarchy:
         """Paths of the containers around `path`, from the root down to and including itself."""
         chain = [name for name in self.containers if name == "" or path == name or path.startswith(name + ".")]
         return sorted(chain, key=len)
+
+
+class Untraceable(Unsupported):
+    """A forward that torch.fx cannot follow; torch.export may."""
 
 
 class _LocalTracer(fx.Tracer):
@@ -178,7 +192,7 @@ def _visit(hierarchy: Hierarchy, path: str, module: nn.Module, constants: Mappin
         if path and not is_opaque_layer(module):
             return False
         reason = " ".join(str(error).split())[:200]
-        raise Unsupported(
+        raise Untraceable(
             f"{_called(path, module)} cannot be traced: {type(error).__name__}: {reason}",
             hint="its forward may not branch on the values of tensors",
         ) from error
@@ -225,7 +239,7 @@ def bind_call(child: nn.Module, node: fx.Node) -> tuple[list[Any], dict[str, Any
         value = bound.arguments[parameter.name]
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             if value:
-                raise Unsupported(f"{type(child).__name__}.forward takes a variable number of arguments")
+                raise Untraceable(f"{type(child).__name__}.forward takes a variable number of arguments")
         elif nodes_in(value):
             tensors.append(value)
         else:
