@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from suite.cli.output import emit, json_option, note
+from suite.cli.stopping import terminable
 
 if TYPE_CHECKING:
     from suite.harness.evaluate import Evaluation
@@ -78,7 +79,8 @@ def command(
     """Run one method under one card: enforce it, measure, observe, and write the record.
 
     Writes card.yaml, card.md, card.html and record.json into one folder per run. The same command again finds the
-    record instead of measuring. Exit code 1: the audit contradicts the card, or the run failed or diverged.
+    record instead of measuring. A long run keeps checkpoints: interrupted or killed, it continues when the same command
+    is given again; --force starts anew. Exit code 1: the audit contradicts the card, or the run failed or diverged.
     """
     from suite.cards import load_card
     from suite.harness.request import resolve
@@ -99,7 +101,8 @@ def command(
     )
     from suite.harness.evaluate import evaluate
 
-    evaluation = evaluate(request, out, force=force, save_model=save_model, quiet=quiet or as_json)
+    with terminable():
+        evaluation = evaluate(request, out, force=force, save_model=save_model, quiet=quiet or as_json)
     if evaluation.found:
         note(f"found on record: {evaluation.folder} (--force measures again)")
     emit(as_data(evaluation), as_text(evaluation), as_json)
