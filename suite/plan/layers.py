@@ -127,14 +127,14 @@ class SameGrid(nn.Module):
         return result
 
 
-class _QuantizedWeight:
+class QuantizedWeight:
     """What the quantized layers share: the name of their weight's site. They stay what isinstance says they were."""
 
     weight_quantizer: Quantizer
     weight_site: str
 
 
-class QuantizedConv1d(_QuantizedWeight, nn.Conv1d):
+class QuantizedConv1d(QuantizedWeight, nn.Conv1d):
     """A convolution that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class QuantizedConv1d(_QuantizedWeight, nn.Conv1d):
         return result
 
 
-class QuantizedConv2d(_QuantizedWeight, nn.Conv2d):
+class QuantizedConv2d(QuantizedWeight, nn.Conv2d):
     """A convolution that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class QuantizedConv2d(_QuantizedWeight, nn.Conv2d):
         return result
 
 
-class QuantizedConv3d(_QuantizedWeight, nn.Conv3d):
+class QuantizedConv3d(QuantizedWeight, nn.Conv3d):
     """A convolution that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class QuantizedConv3d(_QuantizedWeight, nn.Conv3d):
         return result
 
 
-class QuantizedLinear(_QuantizedWeight, nn.Linear):
+class QuantizedLinear(QuantizedWeight, nn.Linear):
     """A linear layer that puts its weight on a grid."""
 
     def forward(self, input: Tensor) -> Tensor:

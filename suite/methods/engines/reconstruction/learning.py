@@ -31,7 +31,7 @@ LOOKS = 20
 
 @dataclass(frozen=True)
 class Examples:
-    """What a unit learns from: its inputs in one or both networks, the float outputs, and the outputs' importance."""
+    """What a unit learns from: its inputs in the networks that matter, the float outputs, and their importance."""
 
     quantized: tuple[Stored, ...] | None
     floating: tuple[Stored, ...] | None
@@ -49,6 +49,7 @@ class Stage:
     iterations: int
     batch_size: int
     with_replacement: bool
+    unit_input: str
     keep_quantized: float
     distance: Distance
     regularizer: Regularizer | None
@@ -71,53 +72,83 @@ class Falling:
     cosine: bool
 
 
+@dataclass(frozen=True)
+class Learnable:
+    """What is learned in a unit: roundings and activation steps, and the groups of the optimizer that hold them."""
+
+    roundings: Sequence[LearnedRounding]
+    steps: Sequence[Quantizer]
+    groups: Sequence[Falling]
+
+
 def learn(
-    work: Workbench,
-    unit: Unit,
-    examples: Examples,
-    stage: Stage,
-    groups: Sequence[Falling],
-    roundings: Sequence[LearnedRounding],
-    steps: Sequence[Quantizer],
-    advance: Callable[..., None],
+    work: Workbench, unit: Unit, examples: Examples, stage: Stage, learnable: Learnable, advance: Callable[..., None]
 ) -> Learned:
-    """Minimize the distance of the unit's output from its targets, in place. Raises `Diverged`."""
-    optimizer = torch.optim.Adam([dict(one.group) for one in groups], fused=True)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    """Minimize the distance of the unit's output from its targets, in place, over batches of examples."""
     name = f"{stage.label} {unit.name}"
     order = work.random(f"examples of {name}")
-    beta = torch.zeros((), device=work.device)
-    regularizer = stage.regularizer if any(one.penalty(2.0) is not None for one in roundings) else None
-    objective = _Objective(unit.module, stage, tuple(roundings))
-    looks = _Looks(stage.iterations, name)
+    quantized = None if stage.unit_input == "float" else examples.quantized
+    floating = None if stage.unit_input == "quantized" else examples.floating
+    objective = _Objective(unit.module, stage, tuple(learnable.roundings))
     with _own_randomness(work, name), _maybe_compiled(objective, stage) as loss_of:
-        for iteration in range(1, stage.iterations + 1):
-            for group, rate, one in zip(optimizer.param_groups, rates, groups, strict=True):
-                if one.cosine:
-                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / stage.iterations))
+
+        def loss(beta: Tensor | None) -> Tensor:
             chosen = _draw(examples.count, stage, order)
-            factor = 0.0
-            if regularizer is not None and not warming_up(iteration, stage.iterations, regularizer.warmup):
-                factor = regularizer.factor
-                beta.fill_(_beta(regularizer, iteration, stage.iterations))
-            optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(
-                None if examples.quantized is None else tuple(value.take(chosen) for value in examples.quantized),
-                None if examples.floating is None else tuple(value.take(chosen) for value in examples.floating),
+            return loss_of(
+                None if quantized is None else tuple(value.take(chosen) for value in quantized),
+                None if floating is None else tuple(value.take(chosen) for value in floating),
                 examples.targets.take(chosen),
                 None if examples.importance is None else examples.importance.take(chosen),
-                beta if factor else None,
+                beta,
             )
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            for rounding in roundings:
-                rounding.keep_valid()
-            for quantizer in steps:
-                quantizer.keep_positive()
-            seen = looks.add(iteration, loss)
-            if seen is not None:
-                advance(seen[0], loss=seen[1])
+
+        return descend(name, stage, learnable, loss, work.device, advance)
+
+
+def descend(
+    name: str,
+    stage: Stage,
+    learnable: Learnable,
+    loss_of: Callable[[Tensor | None], Tensor],
+    device: torch.device,
+    advance: Callable[..., None],
+) -> Learned:
+    """The iterations of one unit. `loss_of` is given beta where the regularizer counts. Raises `Diverged`."""
+    groups, roundings = learnable.groups, learnable.roundings
+    optimizer = torch.optim.Adam([dict(one.group) for one in groups], fused=True)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    beta = torch.zeros((), device=device)
+    regularizer = stage.regularizer if any(one.penalty(2.0) is not None for one in roundings) else None
+    looks = _Looks(stage.iterations, name)
+    for iteration in range(1, stage.iterations + 1):
+        for group, rate, one in zip(optimizer.param_groups, rates, groups, strict=True):
+            if one.cosine:
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / stage.iterations))
+        decided = regularizer is None or warming_up(iteration, stage.iterations, regularizer.warmup)
+        if regularizer is not None and not decided:
+            beta.fill_(_beta(regularizer, iteration, stage.iterations))
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(None if decided else beta)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        for rounding in roundings:
+            rounding.keep_valid()
+        for quantizer in learnable.steps:
+            quantizer.keep_positive()
+        seen = looks.add(iteration, loss)
+        if seen is not None:
+            advance(seen[0], loss=seen[1])
     return Learned(looks.losses[0], looks.losses[-1])
+
+
+def penalties(roundings: Sequence[LearnedRounding], beta: Tensor | None, factor: float) -> Tensor | float:
+    """The weighted regularizer of some roundings; zero during the warm-up, and where no rounding is soft."""
+    total: Tensor | float = 0.0
+    if beta is not None:
+        for rounding in roundings:
+            penalty = rounding.penalty(beta)
+            total = total if penalty is None else total + factor * penalty
+    return total
 
 
 class _Objective(nn.Module):
@@ -147,12 +178,7 @@ class _Objective(nn.Module):
         # Channels of images and of vectors are axis 1, those of sequences the last.
         channel_axis = 1 if output.ndim in (2, 4) else output.ndim - 1
         loss = distance(output, target, self.distance, importance, channel_axis=channel_axis)
-        if beta is not None:
-            for rounding in self.roundings:
-                penalty = rounding.penalty(beta)
-                if penalty is not None:
-                    loss = loss + self.factor * penalty
-        return loss
+        return loss + penalties(self.roundings, beta, self.factor)
 
     def mixed(self, quantized: Any, floating: Any) -> Any:
         """Every element from the quantized network with the probability `keep_quantized`, else from the float one."""

@@ -1,4 +1,4 @@
-"""Methods, reconstruction engine: tensors with one row an example, in memory as long as a budget lasts, else in files."""
+"""Methods, reconstruction engine: tensors with one row an example, in memory within a budget, else in files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RowStore:
 
 
 class Rows:
-    """Values of one tensor for all examples. Images are kept with their channels innermost, as convolutions like them."""
+    """Values of one tensor for all examples. Images have their channels innermost, as convolutions like them."""
 
     def __init__(self, values: Tensor, store: RowStore, counted_bytes: int, *, by_pixel: bool) -> None:
         self._values = values

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from suite.errors import SuiteError
 from suite.methods.api import Options, option
 
 Preset = Literal["brecq", "qdrop"]
@@ -47,6 +48,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_start": "qdrop",
         "activation_start": "qdrop",
     },
+}
+
+# What the exact squared error of a layer is defined for; activation steps can only be learned afterwards.
+GRAM_SETTINGS: Mapping[str, str] = {
+    "unit": "layer",
+    "unit_input": "quantized",
+    "loss": "plain",
+    "final_activation": "outside",
+    "activation_steps": "second-stage",
 }
 
 
@@ -114,9 +124,23 @@ class ReconstructionOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.solver == "gram":
+            self._take_the_form_of_a_layer()
         for name, value in PRESETS[self.preset].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    def _take_the_form_of_a_layer(self) -> None:
+        """The exact error exists for single layers in front of their activation functions, and for nothing else."""
+        for name, value in GRAM_SETTINGS.items():
+            given = getattr(self, name)
+            if given is None:
+                object.__setattr__(self, name, value)
+            elif given != value and not (name == "unit_input" and given == "float"):
+                raise SuiteError(
+                    f"solver=gram computes the exact error of a layer and cannot have {name}={given}",
+                    hint=f"leave {name} out, which makes it {value}, or choose solver=sampled",
+                )
 
     @classmethod
     def quick(cls) -> Self:

@@ -1,4 +1,4 @@
-"""Methods, reconstruction engine: the whole of a network, from scales to the last unit, and on after an interruption."""
+"""Methods, reconstruction engine: a whole network, from scales to the last unit, and on after an interruption."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from suite.methods.engines.acceleration import channels_last
 from suite.methods.engines.calibration import calibrate_activations
 from suite.methods.engines.reconstruction.fisher import importance_of_outputs
 from suite.methods.engines.reconstruction.flow import Flow, Stored
-from suite.methods.engines.reconstruction.learning import Examples, Falling, Learned, Stage, learn
+from suite.methods.engines.reconstruction.layerwise import learn_from_gram
+from suite.methods.engines.reconstruction.learning import Examples, Falling, Learnable, Learned, Stage, learn
 from suite.methods.engines.reconstruction.losses import Distance
 from suite.methods.engines.reconstruction.rows import MEBIBYTE, RowStore
 from suite.methods.engines.reconstruction.settings import ReconstructionOptions, Regularizer
@@ -26,6 +27,14 @@ from suite.plan import initialize_weights, quantizers_of
 from suite.quantizers import Quantizer
 from suite.quantizers.ranges import Rule
 from suite.quantizers.rounding import LearnedRounding
+
+
+class Layer(Protocol):
+    """A placed layer, as far as reconstruction is concerned."""
+
+    weight: nn.Parameter
+    weight_quantizer: Quantizer | LearnedRounding
+
 
 RoundingOf = Callable[[Tensor, Quantizer], LearnedRounding]
 LearnUnit = Callable[[Unit, Examples, Callable[..., None]], dict[str, Fact]]
@@ -114,6 +123,7 @@ class _Reconstruction:
             int(options.iterations or 0),
             options.batch_size,
             options.sampling == "with-replacement",
+            str(options.unit_input),
             float(options.keep_quantized or 0.0),
             cast(Distance, options.loss),
             self.regularizer,
@@ -125,7 +135,7 @@ class _Reconstruction:
         def learn_unit(unit: Unit, examples: Examples, advance: Callable[..., None]) -> dict[str, Fact]:
             return self._learn_rounding(unit, examples, stage, joint=joint, advance=advance)
 
-        self._walk(stage, options.unit_input or "quantized", learn_unit)
+        self._walk(stage, learn_unit)
         for quantizer in self.activations:
             quantizer.enabled = True
 
@@ -138,6 +148,7 @@ class _Reconstruction:
             int(options.activation_iterations or 0),
             options.batch_size,
             options.sampling == "with-replacement",
+            "float",
             1.0,
             cast(Distance, options.activation_loss),
             None,
@@ -152,14 +163,14 @@ class _Reconstruction:
             if not steps:
                 advance(stage.iterations)
                 return {}
-            groups = self._step_groups(steps)
-            return _facts(learn(self.work, unit, examples, stage, groups, (), steps, advance), [])
+            learnable = Learnable((), steps, self._step_groups(steps))
+            return _facts(learn(self.work, unit, examples, stage, learnable, advance), [])
 
-        self._walk(stage, "float", learn_unit)
+        self._walk(stage, learn_unit)
         for quantizer in weights:
             quantizer.enabled = True
 
-    def _walk(self, stage: Stage, unit_input: str, learn_unit: LearnUnit) -> None:
+    def _walk(self, stage: Stage, learn_unit: LearnUnit) -> None:
         """Go from unit to unit; each learns from what all before it have become."""
         work, options = self.work, self.options
         walk, float_walk = self._units(self.model), self._units(self.floating)
@@ -170,7 +181,7 @@ class _Reconstruction:
             work.progress(stage.iterations * len(walk.units), stage.label) as progress,
         ):
             floating = Flow(float_walk, chunks, store)
-            quantized = None if unit_input == "float" else Flow(walk, chunks, store)
+            quantized = None if stage.unit_input == "float" else Flow(walk, chunks, store)
             importance: dict[str, Stored] = {}
             if stage.distance == "fisher":
                 importance = importance_of_outputs(float_walk, chunks, store, work.random("Fisher labels"))
@@ -179,7 +190,7 @@ class _Reconstruction:
                 given = floating.inputs_of(twin)
                 examples = Examples(
                     quantized=None if quantized is None else quantized.inputs_of(unit),
-                    floating=given if unit_input in ("float", "mixed") else None,
+                    floating=given if stage.unit_input != "quantized" or options.solver == "gram" else None,
                     targets=floating.run(twin),
                     importance=importance.pop(unit.name, None),
                     count=floating.examples,
@@ -236,8 +247,11 @@ class _Reconstruction:
                 for one in roundings
                 for group in one.parameter_groups(options.learning_rate)
             ]
-            groups += self._step_groups(steps)
-            result = learn(self.work, unit, examples, stage, groups, roundings, steps, advance)
+            learnable = Learnable(roundings, steps, [*groups, *self._step_groups(steps)])
+            if options.solver == "gram":
+                result = learn_from_gram(self.work, unit, examples, stage, learnable, advance)
+            else:
+                result = learn(self.work, unit, examples, stage, learnable, advance)
         return _facts(result, roundings)
 
     def _stays_nearest(self, unit: Unit) -> bool:
@@ -260,18 +274,18 @@ def _steps_of(unit: Unit) -> list[Quantizer]:
 def _in_place_of_quantizers(unit: Unit, rounding: RoundingOf | None) -> Iterator[list[LearnedRounding]]:
     """Every weight quantizer of a unit gives its place to a rounding; at the end the layers hold what was learned."""
     layers = [
-        (module, module.weight_quantizer)
+        cast(Layer, module)
         for module in unit.module.modules()
-        if isinstance(getattr(module, "weight_quantizer", None), Quantizer) and rounding is not None
+        if isinstance(getattr(module, "weight_quantizer", None), Quantizer)
     ]
+    quantizers = [cast(Quantizer, layer.weight_quantizer) for layer in layers]
     placed: list[LearnedRounding] = []
-    for layer, quantizer in layers:
-        assert rounding is not None and isinstance(layer.weight, Tensor) and isinstance(quantizer, Quantizer)
-        placed.append(rounding(layer.weight, quantizer))
-        layer.weight_quantizer = placed[-1]
+    if rounding is not None:
+        for layer, quantizer in zip(layers, quantizers, strict=True):
+            placed.append(rounding(layer.weight, quantizer))
+            layer.weight_quantizer = placed[-1]
     yield placed
-    for (layer, quantizer), one in zip(layers, placed, strict=True):
-        assert isinstance(layer.weight, Tensor) and isinstance(quantizer, Quantizer)
+    for layer, quantizer, one in zip(layers, quantizers, placed, strict=False):
         layer.weight.data.copy_(one.hardened(layer.weight))
         quantizer.set_parameters(one.final_scale(), one.final_zero_point())
         layer.weight_quantizer = quantizer
