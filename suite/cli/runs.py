@@ -71,6 +71,9 @@ def list_(method: str | None, task: str | None, status: str | None, as_json: boo
         ],
         ("run", "status", "float", "score", "audit"),
     )
+    for item in _store().unfinished():
+        state = "at work right now" if item.live else "continues when its command is given again"
+        note(f"unfinished: {item.run_id}: {state}")
     emit(rows, table if records else f"no runs in {_store().root}", as_json)
 
 
@@ -199,15 +202,24 @@ def verify(runs: tuple[str, ...], as_json: bool) -> int:
     return 0 if sound == len(found) else 1
 
 
-@command.command("gc", epilog=_examples("suite runs gc --dry-run", "suite runs gc --older-than 3600"))
+@command.command("gc", epilog=_examples("suite runs gc --dry-run", "suite runs gc --unfinished --older-than 604800"))
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option(
     "--older-than", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="SECONDS", help="Least age."
 )
+@click.option("--unfinished", is_flag=True, help="Also checkpoints of runs that could still be continued.")
 @json_option
-def gc(dry_run: bool, older_than: float, as_json: bool) -> None:
-    """Remove what processes that died left half-written. Runs themselves are never touched."""
-    leftovers = _store().gc(minimum_age_seconds=older_than, dry_run=dry_run)
+def gc(dry_run: bool, older_than: float, unfinished: bool, as_json: bool) -> None:
+    """Remove what processes that died left half-written.
+
+    Runs themselves are never touched, nor is a run that somebody works on. Checkpoints of a run that was interrupted
+    are kept, for the same command to continue from, unless --unfinished is given.
+    """
+    leftovers = _store().gc(minimum_age_seconds=older_than, dry_run=dry_run, unfinished=unfinished)
+    swept = {item.name for item in leftovers}
+    for kept in (item for item in _store().unfinished() if item.as_leftover().name not in swept):
+        why = "somebody works on it" if kept.live else "its command continues it; --unfinished removes it"
+        note(f"kept: {kept.run_id}: {kept.bytes:,} bytes of checkpoints: {why}")
     rows: list[dict[str, Any]] = [
         {
             "folder": item.name,

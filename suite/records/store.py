@@ -23,13 +23,14 @@ from suite.records.leftovers import Leftover, find_leftovers, temporary_name
 from suite.records.outcomes import Outcomes, unpack_outcomes
 from suite.records.plain import MAXIMUM_JSON_BYTES, parse_json, pretty_json
 from suite.records.record import Record
+from suite.records.unfinished import Unfinished, UnfinishedFolder, find_unfinished
 from suite.registry import suggestion
 
 RECORD = "record.json"
 MANIFEST = "manifest.json"
 MAXIMUM_FILE_BYTES = 2**30
 
-__all__ = ["Damaged", "Leftover", "Listing", "Store", "Verification", "default_root"]
+__all__ = ["Damaged", "Leftover", "Listing", "Store", "Unfinished", "Verification", "default_root"]
 
 
 def default_root() -> Path:
@@ -209,19 +210,33 @@ class Store:
             problems.append(str(error))
         return Verification(run_id, tuple(problems))
 
-    def gc(self, *, minimum_age_seconds: float = 0.0, dry_run: bool = False) -> tuple[Leftover, ...]:
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        """Runs that were begun and can be continued, those that somebody works on right now among them."""
+        return tuple(item for item in find_unfinished(self.root) if not item.recorded or item.live)
+
+    def gc(
+        self, *, minimum_age_seconds: float = 0.0, dry_run: bool = False, unfinished: bool = False
+    ) -> tuple[Leftover, ...]:
         """Remove what dead processes left half-written; a replaced run whose successor never came gets its name back.
 
-        Folders of living processes, and young ones of other machines, are left alone and not reported.
+        Folders of living processes, and young ones of other machines, are left alone and not reported. So are
+        checkpoints that a run could continue from, unless `unfinished` gives them up too.
         """
         leftovers = find_leftovers(self.root, minimum_age_seconds)
+        abandoned = [
+            item
+            for item in find_unfinished(self.root)
+            if not item.live and (unfinished or item.recorded) and item.age_seconds >= minimum_age_seconds
+        ]
+        if not dry_run:
+            abandoned = [item for item in abandoned if UnfinishedFolder(self.root, item.run_id).remove()]
         for leftover in leftovers if not dry_run else ():
             path = self.root / leftover.name
             if leftover.restores is not None:
                 with contextlib.suppress(OSError):
                     os.rename(path, self.root / leftover.restores)
             shutil.rmtree(path, ignore_errors=True)
-        return leftovers
+        return (*leftovers, *(item.as_leftover() for item in abandoned))
 
 
 def _manifest(contents: Mapping[str, bytes]) -> bytes:

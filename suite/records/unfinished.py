@@ -17,7 +17,7 @@ from pathlib import Path
 
 from suite.errors import RecordError
 from suite.records.ids import check_file_name, check_run_id, is_run_id
-from suite.records.leftovers import temporary_name
+from suite.records.leftovers import Leftover, temporary_name
 
 try:
     import fcntl
@@ -42,6 +42,10 @@ class Unfinished:
     """Whether a process is at work on it."""
     recorded: bool
     """Whether the run has a record, so that nobody will ever continue this."""
+
+    def as_leftover(self) -> Leftover:
+        """The same as something that is swept away."""
+        return Leftover(f"{PREFIX}{self.run_id}", self.run_id, self.age_seconds, self.bytes, None)
 
 
 class UnfinishedFolder:
