@@ -18,6 +18,7 @@ from suite.quantizers.search import best_candidate, best_of_pairs, clipping_loss
 from suite.quantizers.spec import QuantizerSpec
 
 BRECQ_FACTORS = 80
+OMSE_FACTORS = 90
 QDROP_WIDTHS = 100
 ERROR_EXPONENT = 2.4
 # Table of candidates of one block of rows; 100 widths times 256 zero points are many.

@@ -14,7 +14,7 @@ from suite.quantizers.fake_quantization import fake_quantize, quantize_to_codes
 from suite.quantizers.grids import SMALLEST_STEP, Parameters
 from suite.quantizers.layout import elements_sharing, from_groups, from_rows, to_groups, to_rows
 from suite.quantizers.observers import Statistics
-from suite.quantizers.ranges import Rule, parameters_by_rule
+from suite.quantizers.ranges import Rule, Solver, parameters_by_rule
 from suite.quantizers.spec import Granularity, QuantizerSpec, RangeRule, StepGradientScale
 
 
@@ -22,7 +22,8 @@ class Quantizer(nn.Module):
     """Fake-quantizes what passes through it, as its `spec` says.
 
     `enabled` off: returns its input itself. `observing` on: records statistics of the input and returns it itself.
-    `start_rule` is the range rule that `finish` applies; it may be changed before anything is observed.
+    `start_rule` is the range rule that `finish` applies; it may be changed before anything is observed. `solve` carries
+    a static rule out; a method that wants to see how puts its own in place while ranges are found.
     `keep_probability` below one: each element keeps its quantized value with this probability, and else its raw one.
 
     `scale` and `zero_point` broadcast against the input: [] per tensor, [1, C, 1, 1] or [C, 1, 1, 1] per channel, the
@@ -43,6 +44,7 @@ class Quantizer(nn.Module):
         self.observing = False
         self.keep_probability = 1.0
         self.start_rule: Rule = "lsq" if spec.range_rule is RangeRule.LEARNED_STEP else spec.range_rule
+        self.solve: Solver = parameters_by_rule
         self.statistics: tuple[Statistics, ...] = ()
         self.shape: torch.Size | None = None
         self.register_buffer("scale", torch.empty(0))
@@ -87,7 +89,13 @@ class Quantizer(nn.Module):
         parts = to_rows(x.detach().float() if x.dtype not in (torch.float32, torch.float64) else x.detach(), self.spec)
         if not self.statistics:
             self.statistics = tuple(
-                Statistics(self.start_rule, keep_all=self.is_weight, binary=self.spec.binary) for _ in parts
+                Statistics(
+                    self.start_rule,
+                    keep_all=self.is_weight,
+                    binary=self.spec.binary,
+                    percentile=self.spec.percentile,
+                )
+                for _ in parts
             )
         self.shape = x.shape
         for statistics, rows in zip(self.statistics, parts, strict=True):
@@ -104,7 +112,7 @@ class Quantizer(nn.Module):
             )
         statistics, shape = self.statistics, self.shape
         self.statistics, self.shape = (), None
-        found = [parameters_by_rule(one.rule, one.summary(), self.spec) for one in statistics]
+        found = [self.solve(one.rule, one.summary(), self.spec) for one in statistics]
         self.set_parameters(*self._shaped(found, shape))
 
     def initialize(self, x: Tensor, rule: Rule | None = None) -> None:
@@ -160,7 +168,9 @@ class Quantizer(nn.Module):
     def _dynamic_parameters(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         found = []
         for rows in to_rows(x.detach(), self.spec):
-            statistics = Statistics(self.start_rule, keep_all=True, binary=self.spec.binary)
+            statistics = Statistics(
+                self.start_rule, keep_all=True, binary=self.spec.binary, percentile=self.spec.percentile
+            )
             statistics.update(rows)
             # NaN passes on to the output: a network that diverges in training must look diverged, not misused.
             seen = statistics.summary(check_finite=False)

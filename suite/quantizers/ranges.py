@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from types import MappingProxyType
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from suite.errors import SuiteError
 from suite.quantizers.grids import Parameters, parameters_from_range, parameters_from_step
-from suite.quantizers.published_starts import qdrop_range, shrink_parameters
-from suite.quantizers.search import Alternation, alternate, best_candidate
+from suite.quantizers.published_starts import OMSE_FACTORS, qdrop_range, shrink_parameters
+from suite.quantizers.search import LARGEST_ITERATION_COUNT, Alternation, alternate, best_candidate
 from suite.quantizers.spec import QuantizerSpec, RangeRule
 
-# Starts of something learned, beside the range rules that a setting can name.
-START_RULES = ("lsq", "brecq", "qdrop")
-Rule = RangeRule | Literal["lsq", "brecq", "qdrop"]
+# Beside the range rules that a setting can name: starts of something learned, and variants in published code.
+Variant = Literal["lsq", "brecq", "qdrop", "omse", "percentile-moving-average", "percentile-extremes"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+Rule = RangeRule | Variant
 SHRINK_FACTORS = 100
-STARTS = (1.0, 0.5, 0.25)
+STARTS = MappingProxyType({"largest": 1.0, "half": 0.5, "quarter": 0.25})
+LSQ_START = "lsq"
 ROWS_AT_ONCE = 1 << 15
 
 
@@ -36,17 +40,22 @@ class Summary:
     sample: Tensor | None
 
 
+Solver = Callable[[Rule, Summary, QuantizerSpec], Parameters]
+"""How statistics become the parameters of a grid."""
+
+
 def resolve_rule(rule: Rule | str) -> Rule:
     """The rule that really computes the start of a learned quantizer.
 
     Learned steps start as LSQ does; learned ranges at the minimum and maximum; learned rounding keeps the step that
-    the published methods take from a squared-error search. `brecq` and `qdrop` are the searches of those methods'
-    own code, `lsq` is s = 2 mean|v| / sqrt(Q_P).
+    the published methods take from a squared-error search. Variants stand for themselves: `lsq` is
+    s = 2 mean|v| / sqrt(Q_P), `brecq`, `qdrop` and FQ-ViT's `omse` are other squared-error searches, and
+    `percentile-...` takes the percentile of every batch and joins them by a moving average or by their extremes.
     """
     if rule == RangeRule.LEARNED_STEP:
         return "lsq"
-    if rule in START_RULES:
-        return cast(Rule, rule)
+    if rule in VARIANTS:
+        return rule
     if rule == RangeRule.LEARNED_MIN_MAX:
         return RangeRule.MIN_MAX
     if rule == RangeRule.LEARNED_ROUNDING:
@@ -55,7 +64,7 @@ def resolve_rule(rule: Rule | str) -> Rule:
         return RangeRule(rule)
     except ValueError:
         raise SuiteError(
-            f"unknown range rule {rule!r}", hint="use one of " + ", ".join((*START_RULES, *RangeRule))
+            f"unknown range rule {rule!r}", hint="use one of " + ", ".join((*VARIANTS, *RangeRule))
         ) from None
 
 
@@ -63,7 +72,7 @@ def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parame
     """Scale and zero point, one per row."""
     low, high = seen.low, seen.high
     rule = resolve_rule(rule)
-    if rule in (RangeRule.MIN_MAX, RangeRule.EMA_MIN_MAX):
+    if rule in (RangeRule.MIN_MAX, RangeRule.EMA_MIN_MAX, "percentile-moving-average", "percentile-extremes"):
         return parameters_from_range(low, high, spec)
     if spec.binary and rule != RangeRule.PERCENTILE:
         # For the grid {-s, +s} the mean magnitude is the least-squares step, in closed form.
@@ -73,13 +82,15 @@ def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parame
     assert seen.sample is not None
     if rule == RangeRule.PERCENTILE:
         return parameters_from_range(*percentile_range(seen.sample, spec.percentile), spec)
+    if rule == "omse":
+        return shrink_parameters(seen.sample, low, high, spec, factors=OMSE_FACTORS, power=2.0)
     if rule == "brecq":
         return shrink_parameters(seen.sample, low, high, spec)
     if rule == "qdrop":
         return Parameters(*qdrop_range(seen.sample, spec)[2:])
     if rule == RangeRule.MSE:
         return mse_parameters(seen.sample, low, high, spec)
-    return iterative_mse_parameters(seen.sample, low, high, seen.mean_magnitude, spec)
+    return iterative_mse(seen.sample, seen, spec).parameters
 
 
 def lsq_step(mean_magnitude: Tensor, positive_limit: float) -> Tensor:
@@ -114,30 +125,38 @@ def mse_parameters(
     return Parameters(torch.cat(scales), whole.zero_point)
 
 
+class Solved(NamedTuple):
+    """Iterative MSE: the grid of every row, the start that led to it [R], and the alternations by start."""
+
+    parameters: Parameters
+    winner: Tensor
+    runs: dict[str, Alternation]
+
+
 def iterative_mse(
-    rows: Tensor, low: Tensor, high: Tensor, mean_magnitude: Tensor, spec: QuantizerSpec, *, tolerance: float = 1e-6
-) -> tuple[Parameters, tuple[Alternation, ...]]:
+    rows: Tensor, seen: Summary, spec: QuantizerSpec, *,
+    starts: Sequence[str] = (*STARTS, LSQ_START), tolerance: float = 1e-6,
+    largest_iteration_count: int = LARGEST_ITERATION_COUNT,
+) -> Solved:  # fmt: skip
     """Least-squares step by alternation from several starts, because each start can end in its own local optimum.
 
     Starts: the step that covers the range, one half and one quarter of it, and the LSQ start; per row the lowest error
-    wins. Also returns every alternation with its trajectory. On asymmetric grids the zero point of the range is kept.
+    wins, the first of equals. On asymmetric grids the zero point of the range is kept.
     """
-    whole = parameters_from_range(low, high, spec)
-    starts = [whole.scale * factor for factor in STARTS] + [lsq_step(mean_magnitude, spec.positive_limit)]
+    whole = parameters_from_range(seen.low, seen.high, spec)
     qmin, qmax = _search_limits(spec)
-    runs = tuple(alternate(rows, start, whole.zero_point, qmin, qmax, tolerance=tolerance) for start in starts)
-    best = torch.stack([run.error for run in runs]).argmin(0)
-    scale = torch.stack([run.scale for run in runs]).gather(0, best[None])[0]
+    runs = {}
+    for name in starts:
+        start = lsq_step(seen.mean_magnitude, spec.positive_limit) if name == LSQ_START else whole.scale * STARTS[name]
+        runs[name] = alternate(
+            rows, start, whole.zero_point, qmin, qmax,
+            tolerance=tolerance, largest_iteration_count=largest_iteration_count,
+        )  # fmt: skip
+    winner = torch.stack([run.error for run in runs.values()]).argmin(0)
+    scale = torch.stack([run.scale for run in runs.values()]).gather(0, winner[None])[0]
     # A row of zeros halves its step for ever: the floor of the range's step ends that.
-    scale = torch.where(mean_magnitude > 0, scale, whole.scale)
-    return parameters_from_step(scale, low, high, spec), runs
-
-
-def iterative_mse_parameters(
-    rows: Tensor, low: Tensor, high: Tensor, mean_magnitude: Tensor, spec: QuantizerSpec
-) -> Parameters:
-    """`iterative_mse` without its trajectories."""
-    return iterative_mse(rows, low, high, mean_magnitude, spec)[0]
+    scale = torch.where(seen.mean_magnitude > 0, scale, whole.scale)
+    return Solved(parameters_from_step(scale, seen.low, seen.high, spec), winner, runs)
 
 
 def _search_limits(spec: QuantizerSpec) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from suite.quantizers import Granularity, Quantizer, QuantizerSpec, RangeRule, StepRule, search
-from suite.quantizers.ranges import iterative_mse, mse_parameters, percentile_range
+from suite.quantizers.ranges import Summary, iterative_mse, mse_parameters, percentile_range
 from suite.quantizers.search import alternate, best_candidate
 
 RULES = [RangeRule.MIN_MAX, RangeRule.EMA_MIN_MAX, RangeRule.PERCENTILE, RangeRule.MSE, RangeRule.ITERATIVE_MSE, "lsq"]
@@ -118,15 +120,19 @@ def test_percentile_keeps_zero_inside() -> None:
     assert high[1].item() == 0.0
 
 
+def seen_in(rows: torch.Tensor) -> Summary:
+    low, high = rows.aminmax(dim=1)
+    return Summary(low, high, rows.abs().mean(1), rows)
+
+
 @given(seed=st.integers(0, 10_000), bits=st.sampled_from([2, 3, 4, 8]), symmetric=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_alternation_never_raises_the_error(seed: int, bits: int, symmetric: bool) -> None:
     rows = torch.randn(3, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     spec = QuantizerSpec(bits, signed=True, symmetric=symmetric)
-    low, high = rows.aminmax(dim=1)
-    parameters, runs = iterative_mse(rows, low, high, rows.abs().mean(1), spec)
+    parameters, winner, runs = iterative_mse(rows, seen_in(rows), spec)
     best = torch.full((3,), torch.inf, dtype=torch.float64)
-    for run in runs:
+    for run in runs.values():
         errors = torch.stack([
             search.squared_errors(rows, step, parameters.zero_point, spec.qmin, spec.qmax) for step in run.trajectory
         ])  # fmt: skip
@@ -134,15 +140,27 @@ def test_alternation_never_raises_the_error(seed: int, bits: int, symmetric: boo
         best = torch.minimum(best, errors[-1])
     chosen = search.squared_errors(rows, parameters.scale, parameters.zero_point, spec.qmin, spec.qmax)
     torch.testing.assert_close(chosen, best)
+    assert best.equal(torch.stack([run.error for run in runs.values()]).gather(0, winner[None])[0])
 
 
 def test_many_starts_beat_the_lsq_start_at_8_bits() -> None:
     """The LSQ step is several times too large at 8 bits, and the alternation cannot leave it."""
     rows = weights(5, (1, 4000))
-    low, high = rows.aminmax(dim=1)
-    spec = QuantizerSpec(8, signed=True, symmetric=True)
-    _, runs = iterative_mse(rows, low, high, rows.abs().mean(1), spec)
-    assert runs[-1].error.item() > 5 * min(run.error.item() for run in runs)
+    runs = iterative_mse(rows, seen_in(rows), QuantizerSpec(8, signed=True, symmetric=True)).runs
+    assert runs["lsq"].error.item() > 5 * min(run.error.item() for run in runs.values())
+
+
+def test_long_rows_are_added_up_to_the_last_digits() -> None:
+    """Half a million values of like size: added one by one in single precision, their squares lose the third digit."""
+    rows = (1.7 + 0.3 * torch.rand(1, 1 << 20, generator=torch.Generator().manual_seed(1))).float()
+    scale = torch.tensor([0.0102])
+    expected = torch.round(rows.double() / scale.double()).clamp(0, 255)
+    lost = (rows.double() - expected * scale.double()).square().sum()
+    torch.testing.assert_close(search.squared_errors(rows, scale, None, 0, 255)[0], lost, rtol=1e-5, atol=0)
+    errors = [
+        float(search.squared_errors(rows, step, None, 0, 255)[0]) for step in alternate(rows, scale, None, 0, 255)[2]
+    ]
+    assert all(after <= before * (1 + 1e-5) for before, after in itertools.pairwise(errors))
 
 
 def test_codes_that_are_all_zero_shrink_the_step() -> None:
