@@ -220,7 +220,13 @@ def status(
     study, size, cells = _load(name, size)
     results = _known(study, size, cells, weights, data, device, threads, runs)
     held = counts(results)
-    rows = [(f"{MARKS[result.state]} {result.cell.id}", outcome_text(result)) for result in results]
+    rows = [
+        (
+            f"{MARKS[result.state]} {result.cell.id}",
+            f"{outcome_text(result)}{f' (not of today: {result.stale})' if result.stale else ''}",
+        )
+        for result in results
+    ]
     total = ", ".join(f"{count} {state.value}" for state, count in held.items() if count)
     data_ = {
         "study": study.id,
@@ -233,6 +239,7 @@ def status(
                 "run_id": result.record.run_id if result.record else None,
                 "score": result.record.score if result.record else None,
                 "message": result.message,
+                "stale": result.stale,
             }
             for result in results
         ],

@@ -63,7 +63,7 @@ def _figure(
     low, high = min(numbers), max(numbers)
     if high - low < 0.002:  # a scale finer than a fifth of a point would show noise as a landscape
         low, high = low - 0.001, high + 0.001
-    step = _round_step((high - low) / 4.0)
+    step = round_step((high - low) / 4.0)
     start, stop = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 
     def place(value: float) -> float:
@@ -82,7 +82,7 @@ def _figure(
     return Figure(ticks, strips, place(0.0) if start <= 0.0 <= stop else None)
 
 
-def _round_step(rough: float) -> float:
+def round_step(rough: float) -> float:
     """The next 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough * (1.0 - 1e-9))

@@ -40,9 +40,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Missing:
-    """A group that cannot be compared, and why."""
+    """A group that cannot be compared: the cell that stands against it, and why."""
 
-    reason: str
+    cell: str
+    why: str
+
+    @property
+    def reason(self) -> str:
+        return f"{self.cell}: {self.why}"
 
 
 class Evidence:
@@ -63,22 +68,22 @@ class Evidence:
             if result is None or result.state is not State.COMPLETED or result.record is None:
                 state = State.WAITING if result is None else result.state
                 told = {State.WAITING: "not run yet", State.RUNNING: "still running"}.get(state, state.value)
-                return Missing(f"{group_id}, seed {seed}: {told}")
+                return Missing(f"{group_id}.s{seed}", told)
             record = result.record
             if record.audit is not None and record.audit["verdict"] == "contradicted":
-                return Missing(f"{group_id}, seed {seed}: the audit contradicts its card")
+                return Missing(f"{group_id}.s{seed}", "the audit contradicts its card")
             try:
                 found = self._store.outcomes(record.run_id)
             except RecordError as error:
-                return Missing(f"{group_id}, seed {seed}: {error}")
+                return Missing(f"{group_id}.s{seed}", str(error))
             if found is None or len(found) == 0 or record.score is None:
-                return Missing(f"{group_id}, seed {seed}: its record holds no outcomes")
+                return Missing(f"{group_id}.s{seed}", "its record holds no outcomes")
             outcomes.append(found.correct)
             floats.append(found.float_correct)
             records.append(record)
         data = {f"{record.task} {record.identity.get('data')}" for record in records}
         if len(data) != 1 or len({row.size for row in outcomes}) != 1:
-            return Missing(f"{group_id}: its seeds answered different examples")
+            return Missing(group_id, "its seeds answered different examples")
         scores = tuple(float(row.mean()) for row in outcomes)
         return Measured(tuple(outcomes), floats[0], seeds, scores, tuple(records), data.pop())
 

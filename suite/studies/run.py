@@ -87,7 +87,7 @@ class _Run:
         self.store, self.journal = Store(conditions.runs), Journal(folder)
         self.cells = {cell.id: cell for cell in cells}
         self.results = known_results(cells, self.journal, self.store, conditions, present)
-        self.waiting = deque(id for id, result in self.results.items() if result.state not in OVER)
+        self.waiting = deque(id for id, result in self.results.items() if result.state not in OVER or result.stale)
         self.running: set[str] = set()
         self.forecast = Forecast(self.journal.lines())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -49,6 +50,8 @@ class CellResult:
     state: State
     record: Record | None = None
     message: str = ""
+    stale: str = ""
+    """What has changed since the run, if anything: the record is of other code, data or weights than today's."""
 
     @property
     def seconds(self) -> float | None:
@@ -83,7 +86,10 @@ def key_of(cell: Cell, conditions: Conditions) -> str:
 def known_results(
     cells: Sequence[Cell], journal: Journal, store: Store, conditions: Conditions, present: Present
 ) -> dict[str, CellResult]:
-    """Cell id -> what is on record of it; cells that were never finished, or whose record is stale, are waiting."""
+    """Cell id -> what is on record of it; cells that were never finished are waiting.
+
+    A record of other code than today's is told, with what has changed: a report may show it, a run measures it again.
+    """
     ended = journal.last_ended()
     results = {}
     for cell in cells:
@@ -114,9 +120,11 @@ def _from_record(cell: Cell, store: Store, run_id: str, present: Mapping[str, ob
         record = store.find(run_id)
     except RecordError as error:
         return CellResult(cell, State.WAITING, message=str(error))
-    if record is None or why_stale(record, present).stale:
+    if record is None:
         return CellResult(cell, State.WAITING)
-    return result_of(cell, record)
+    changes = why_stale(record, present).changes
+    more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+    return dataclasses.replace(result_of(cell, record), stale=f"{changes[0]}{more}" if changes else "")
 
 
 def _parts(cell: Cell, conditions: Conditions) -> dict[str, object]:
