@@ -30,20 +30,29 @@ from typing import TYPE_CHECKING, Any
 
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operand, Operation, Role, Site, Tensor
 from suite.plan.make import make_plan
-from suite.plan.table import Place, Plan, PlannedQuantizer, PlanRow, RowDifference, describe
+from suite.plan.table import CountedTensor, Place, Plan, PlannedQuantizer, PlanRow, RowDifference, describe
 
 if TYPE_CHECKING:
     from suite.plan.dissection import dissect
     from suite.plan.fold import fold_batch_norm, prepare
     from suite.plan.layers import Block
     from suite.plan.placing import place
-    from suite.plan.switches import all_off, calibrating, initialize_weights, quantizers_of, weights_of
+    from suite.plan.switches import (
+        all_off,
+        calibrating,
+        choose_bits,
+        chosen_plan,
+        initialize_weights,
+        quantizers_of,
+        weights_of,
+    )
     from suite.plan.trace import op_names, operand_nodes, operation_of
 
 __all__ = [
     "NETWORK",
     "Anatomy",
     "Block",
+    "CountedTensor",
     "Kind",
     "Operand",
     "Operation",
@@ -57,6 +66,8 @@ __all__ = [
     "Tensor",
     "all_off",
     "calibrating",
+    "choose_bits",
+    "chosen_plan",
     "describe",
     "dissect",
     "fold_batch_norm",
@@ -75,6 +86,8 @@ _LAZY = {
     "Block": "suite.plan.layers",
     "all_off": "suite.plan.switches",
     "calibrating": "suite.plan.switches",
+    "choose_bits": "suite.plan.switches",
+    "chosen_plan": "suite.plan.switches",
     "dissect": "suite.plan.dissection",
     "fold_batch_norm": "suite.plan.fold",
     "initialize_weights": "suite.plan.switches",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from suite.axes import AXES, Setting
 from suite.errors import Unsupported
-from suite.plan.anatomy import NETWORK, SWITCHES, Anatomy, Kind, Operation, Role, Site
+from suite.plan.anatomy import NETWORK, SWITCHES, Anatomy, Kind, Role, Site
 from suite.plan.sharing import Demand, group_demands
 from suite.plan.specs import Bits, activation_spec, general_bits, layer_bits, refuse_describable, weight_spec
-from suite.plan.table import ON_THE_GRID, Place, Plan, PlannedQuantizer, PlanRow
+from suite.plan.table import ON_THE_GRID, CountedTensor, Place, Plan, PlannedQuantizer, PlanRow
 from suite.quantizers.spec import QuantizerSpec
 
 INTEGER_POOLING = "low-precision-integer"
@@ -66,6 +66,7 @@ class _Grid:
     repeated_after: list[str] = field(default_factory=list)
     name: str = ""
     axis: str = ""  # which axis has the tensor quantized where it is produced
+    mixed: bool = False
 
 
 class _Planner:
@@ -117,11 +118,27 @@ class _Planner:
             model=self.anatomy.model,
             rows=tuple(rows),
             quantizers=tuple(
-                PlannedQuantizer(g.name, g.spec, g.place, g.operation, g.edges, tuple(g.repeated_after)) for g in grids
+                PlannedQuantizer(g.name, g.spec, g.place, g.operation, g.edges, tuple(g.repeated_after), g.mixed)
+                for g in grids
             ),
+            counted=self._counted(rows),
             folds=self.anatomy.batch_norms if self.setting["batch_norm"] == "folded" else (),
             exported=self.anatomy.exported,
         )
+
+    def _counted(self, rows: list[PlanRow]) -> tuple[CountedTensor, ...]:
+        """Every weight and every feature map once. What leaves the network is read by nobody in it."""
+        found: dict[str, CountedTensor] = {}
+        for site, row in zip(self.anatomy.sites, rows, strict=True):
+            is_weight = site.role is Role.WEIGHT
+            read = is_weight or site.operand is not None or row.spec is not None
+            if site.role is Role.NETWORK_OUTPUT or not read:
+                continue
+            name = site.tensor if is_weight else self.anatomy.root(site.tensor)
+            elements = row.elements if is_weight else self.anatomy.tensors[name].elements
+            before = found[name].sites if name in found else ()
+            found[name] = CountedTensor(name, elements, is_weight, (*before, site.name))
+        return tuple(found.values())
 
     def _decide(self, site: Site) -> Bits:
         """The bits that the setting gives to one site, whatever its neighbours have."""
@@ -180,7 +197,7 @@ class _Planner:
     def _weight_grid(self, site: Site, bits: Bits) -> _Grid | None:
         if bits.bits is None:
             return None
-        return _Grid(weight_spec(self.setting, bits.bits), Place.WEIGHT, site.op)
+        return _Grid(weight_spec(self.setting, bits.bits), Place.WEIGHT, site.op, mixed=bits.mixed)
 
     def _spec(self, tensor: str, bits: int) -> QuantizerSpec:
         found = self.anatomy.tensors[tensor]
@@ -189,25 +206,26 @@ class _Planner:
         )
 
     def _channel_axis(self, tensor: str) -> int:
-        """Images and their features are [N, C, H, W], tokens [N, T, C]; operands of attention end in their features.
-
-        Linear layers and layer norms work along the last axis, whatever is before it: [N, H, W, C] in some networks.
-        """
-        rank = self.anatomy.tensors[tensor].axes
-        around = [self.anatomy.op(tensor), *(op for op, _ in self.anatomy.edges(tensor))]
-        return rank - 1 if rank == 3 or any(_along_last_axis(op) for op in around) else 1
+        """The axis along which a tensor's channels lie: a layer that reads it knows best, then who made it."""
+        found = self.anatomy.tensors[tensor]
+        for op, _ in self.anatomy.edges(tensor):
+            if op.kind is Kind.WEIGHTED and op.weight_shape is not None:
+                return found.axes - 1 if len(op.weight_shape) == 2 else 1
+        return found.channel_axis
 
     def _produced(self, decisions: dict[str, Bits]) -> dict[str, _Grid]:
         """Grids at the place of production, by tensor. An integer mean is on the grid of the pool's input."""
         produced: dict[str, _Grid] = {}
         for site in self.anatomy.sites:
-            bits = decisions[site.name].bits
-            if site.role not in _PRODUCED or bits is None or site.tensor in produced:
+            decided = decisions[site.name]
+            if site.role not in _PRODUCED or decided.bits is None or site.tensor in produced:
                 continue
             if site.role is Role.POOL_OUTPUT and self.setting["pooling"] == INTEGER_POOLING:
                 continue
-            axis = SWITCHES.get(site.role, "network_input")
-            produced[site.tensor] = _Grid(self._spec(site.tensor, bits), Place.PRODUCED, site.tensor, axis=axis)
+            produced[site.tensor] = _Grid(
+                self._spec(site.tensor, decided.bits), Place.PRODUCED, site.tensor,
+                axis=SWITCHES.get(site.role, "network_input"), mixed=decided.mixed,
+            )  # fmt: skip
         return produced
 
     def _read(self, decisions: dict[str, Bits], produced: dict[str, _Grid]) -> dict[tuple[str, int], _Grid]:
@@ -232,7 +250,9 @@ class _Planner:
             demands.append(Demand(site, self._spec(site.tensor, bits)))
         read: dict[tuple[str, int], _Grid] = {}
         for group in group_demands(self.anatomy, demands):
-            grid = _Grid(group.spec, Place.READ, group.tensor, group.edges)
+            # A method may only choose where no reader is promised the bits that the plan begins with.
+            mixed = all(decisions[site.name].mixed for site in group.sites)
+            grid = _Grid(group.spec, Place.READ, group.tensor, group.edges, mixed=mixed)
             for site in group.sites:
                 assert site.operand is not None
                 read[site.op, site.operand] = grid
@@ -263,10 +283,3 @@ class _Planner:
             sources = {self._source(operand.tensor, on_grid) for operand in op.operands}
             return sources.pop() if len(sources) == 1 else None
         return None
-
-
-def _along_last_axis(op: Operation) -> bool:
-    """Whether an operation has its channels in the last axis of what it reads and gives."""
-    if op.kind is Kind.WEIGHTED:
-        return op.weight_shape is not None and len(op.weight_shape) == 2
-    return op.kind in (Kind.MATMUL, Kind.SOFTMAX) or op.function in ("LayerNorm", "layer_norm", "RMSNorm", "rms_norm")

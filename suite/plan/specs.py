@@ -23,10 +23,11 @@ _SECTIONS = (Section.QUANTIZATION_METHOD, Section.QUANTIZED_OPERATIONS, Section.
 
 @dataclass(frozen=True)
 class Bits:
-    """How many bits (None: float), and the axis that says so."""
+    """How many bits (None: float), and the axis that says so. `mixed`: the method may choose others."""
 
     bits: int | None
     reason: str
+    mixed: bool = False
 
 
 def refuse_describable(setting: Setting) -> None:
@@ -64,7 +65,7 @@ def general_bits(setting: Setting, axis: str) -> Bits:
     if not widths:
         raise Unsupported("allowed_bit_widths: no width a grid can have", hint="use 1 to 8 or 16")
     nearest = min(widths, key=lambda width: (abs(width - value), width))
-    return Bits(nearest, f"{axis}: mixed, target {value:g}")
+    return Bits(nearest, f"{axis}: mixed, target {value:g}", mixed=True)
 
 
 def weight_spec(setting: Setting, bits: int) -> QuantizerSpec:

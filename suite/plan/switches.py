@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from torch import Tensor, nn
 
+from suite.errors import SuiteError
 from suite.plan.layers import Quantizers
+from suite.plan.table import Plan
 from suite.quantizers.quantizer import Quantizer
+from suite.quantizers.spec import QuantizerSpec
 
 
 def quantizers_of(module: nn.Module) -> dict[str, Quantizer]:
@@ -68,3 +72,37 @@ def initialize_weights(module: nn.Module) -> None:
     """Every weight quantizer takes its range from its weight."""
     for quantizer, weight in weights_of(module).values():
         quantizer.initialize(weight.detach())
+
+
+def choose_bits(module: nn.Module, plan: Plan, bits: Mapping[str, int]) -> Plan:
+    """Give quantizers, by name, the bits that a method chose for them; returns the plan with these bits.
+
+    Scales stay as they are: whoever chooses sets them too. Only quantizers of mixed precision may be chosen for.
+    """
+    placed = quantizers_of(module)
+    specs = {}
+    for name, width in bits.items():
+        planned = plan.quantizer(name)
+        if not planned.mixed:
+            raise SuiteError(f"the bits of {name} are fixed by the setting: a method cannot choose them")
+        specs[name] = replace(planned.spec, bits=width)
+    for name, spec in specs.items():
+        placed[name].spec = spec
+    return plan.with_specs(specs)
+
+
+def chosen_plan(module: nn.Module, plan: Plan) -> Plan | None:
+    """The plan with the bits that a method left on the quantizers of mixed precision, and nothing else changed.
+
+    It is what the method says; None where it put something else in a quantizer's place, which says nothing.
+    """
+    placed = quantizers_of(module)
+    specs = {}
+    for planned in plan.quantizers:
+        if not planned.mixed:
+            continue
+        spec = placed[planned.name].spec if planned.name in placed else None
+        if not isinstance(spec, QuantizerSpec):
+            return None
+        specs[planned.name] = replace(planned.spec, bits=spec.bits)
+    return plan.with_specs(specs) if specs else plan

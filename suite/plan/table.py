@@ -34,6 +34,7 @@ class PlannedQuantizer:
 
     `operation` produces the tensor (for a weight: it is the layer). `edges` are the (operation, operand index) pairs
     that read through it, for READ only. `repeated_after` names average pools whose mean is rounded to this grid again.
+    `mixed`: its bits are for the method to choose, those of `spec` are where it begins.
     """
 
     name: str
@@ -42,6 +43,7 @@ class PlannedQuantizer:
     operation: str
     edges: tuple[tuple[str, int], ...] = ()
     repeated_after: tuple[str, ...] = ()
+    mixed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,6 +53,7 @@ class PlannedQuantizer:
             "operation": self.operation,
             "edges": [list(edge) for edge in self.edges],
             "repeated_after": list(self.repeated_after),
+            "mixed": self.mixed,
         }
 
     @classmethod
@@ -62,7 +65,34 @@ class PlannedQuantizer:
             operation=values["operation"],
             edges=tuple((str(op), int(index)) for op, index in values["edges"]),
             repeated_after=tuple(values["repeated_after"]),
+            mixed=bool(values.get("mixed", False)),
         )
+
+
+@dataclass(frozen=True)
+class CountedTensor:
+    """A weight or a feature map as averages of bits count it: once, however many sites it is read at.
+
+    A feature map is a tensor of one example before all operations that only move or select its values. `sites` are
+    those that read it or put it on a grid; `elements` are weights, or values per example.
+    """
+
+    name: str
+    elements: int
+    is_weight: bool
+    sites: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "elements": self.elements,
+            "is_weight": self.is_weight,
+            "sites": list(self.sites),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CountedTensor:
+        return cls(values["name"], int(values["elements"]), bool(values["is_weight"]), tuple(values["sites"]))
 
 
 @dataclass(frozen=True)
@@ -134,6 +164,7 @@ class Plan:
     folds: tuple[tuple[str, str], ...] = ()  # (layer, batch norm) pairs to fold before quantizers are placed
     # The form of input for which torch.export wrote the model's graphs; None where torch.fx could trace the model.
     exported: InputForm | None = None
+    counted: tuple[CountedTensor, ...] = ()
 
     @cached_property
     def _rows(self) -> Mapping[str, PlanRow]:
@@ -176,6 +207,27 @@ class Plan:
             quantizers=tuple(replace(one, spec=specs.get(one.name, one.spec)) for one in self.quantizers),
         )
 
+    def quantizers_on(self, tensor: CountedTensor) -> tuple[PlannedQuantizer, ...]:
+        """The quantizers that put a tensor on its grid or grids; none where it stays in float."""
+        names = dict.fromkeys(self.row(site).quantizer for site in tensor.sites)
+        return tuple(self.quantizer(name) for name in names if name is not None)
+
+    def bits_on(self, tensor: CountedTensor) -> int:
+        """Bits of the widest grid that a tensor is on; 32 where it is on none."""
+        return max((quantizer.spec.bits for quantizer in self.quantizers_on(tensor)), default=32)
+
+    def average_bits(self, *, weights: bool) -> float:
+        """Bits per weight, or per value of all feature maps, over what is on a grid; 0 where nothing is.
+
+        Tensors that an axis keeps in float are not counted: that axis says what they cost.
+        """
+        found = [
+            (one.elements, self.bits_on(one))
+            for one in self.counted
+            if one.is_weight is weights and self.quantizers_on(one)
+        ]
+        return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
+
     def diff(self, other: Plan) -> tuple[RowDifference, ...]:
         """The sites whose grids differ, in the order of the rows. Reasons may differ without counting."""
         sites = list(dict.fromkeys([*self._rows, *other._rows]))
@@ -192,6 +244,7 @@ class Plan:
             "rows": [row.to_dict() for row in self.rows],
             "quantizers": [quantizer.to_dict() for quantizer in self.quantizers],
             "folds": [list(pair) for pair in self.folds],
+            "counted": [tensor.to_dict() for tensor in self.counted],
         }
 
     @classmethod
@@ -206,6 +259,7 @@ class Plan:
                 quantizers=tuple(PlannedQuantizer.from_dict(one) for one in values["quantizers"]),
                 folds=tuple((str(layer), str(norm)) for layer, norm in values["folds"]),
                 exported=_form_of(values.get("exported")),
+                counted=tuple(CountedTensor.from_dict(one) for one in values.get("counted", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"not a plan: {type(error).__name__} {error}") from error
