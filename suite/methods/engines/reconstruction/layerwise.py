@@ -10,7 +10,7 @@ from torch import Tensor
 from suite.errors import Unsupported
 from suite.methods.api import Workbench
 from suite.methods.engines.reconstruction.gram import GramMatrices
-from suite.methods.engines.reconstruction.learning import Examples, Learnable, Learned, Stage, descend, penalties
+from suite.methods.engines.reconstruction.learning import Examples, Learnable, Learned, Push, Stage, descend, penalties
 from suite.methods.engines.reconstruction.units import Unit
 from suite.plan.layers import QuantizedWeight
 
@@ -40,10 +40,9 @@ def learn_from_gram(
         else:
             matrices.add(examples.quantized[0].take(chosen), float_inputs)
     gram = matrices.loss()
-    factor = 0.0 if stage.regularizer is None else stage.regularizer.factor
     (rounding,) = learnable.roundings
 
-    def loss(beta: Tensor | None) -> Tensor:
-        return gram.loss(rounding(layer.weight)) + penalties(learnable.roundings, beta, factor)
+    def loss(push: Push) -> Tensor:
+        return gram.loss(rounding(layer.weight)) + penalties(learnable.roundings, push)
 
     return descend(f"{stage.label} {unit.name}", stage, learnable, loss, work.device, advance)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from suite.errors import SuiteError
 from suite.methods.api import Diverged, Workbench
+from suite.methods.engines.reconstruction.compiling import Compiler
 from suite.methods.engines.reconstruction.flow import Stored
 from suite.methods.engines.reconstruction.losses import Distance, distance
 from suite.methods.engines.reconstruction.settings import Regularizer
@@ -23,7 +22,8 @@ from suite.quantizers.dropping import drop
 from suite.quantizers.rounding import LearnedRounding, cosine_beta, linear_beta
 from suite.quantizers.rounding.schedules import warming_up
 
-log = logging.getLogger("suite.reconstruction")
+Push = tuple[Tensor, Tensor] | None
+"""The regularizer's exponent beta and its factor; tensors, so that they change without a new compilation."""
 
 LOOKS = 20
 """How many times in a unit the mean loss is fetched from the device, to show it and to stop when it is not finite."""
@@ -53,7 +53,6 @@ class Stage:
     keep_quantized: float
     distance: Distance
     regularizer: Regularizer | None
-    compile: Literal["auto", "never", "always"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,13 @@ class Learnable:
 
 
 def learn(
-    work: Workbench, unit: Unit, examples: Examples, stage: Stage, learnable: Learnable, advance: Callable[..., None]
+    work: Workbench,
+    unit: Unit,
+    examples: Examples,
+    stage: Stage,
+    learnable: Learnable,
+    compiler: Compiler,
+    advance: Callable[..., None],
 ) -> Learned:
     """Minimize the distance of the unit's output from its targets, in place, over batches of examples."""
     name = f"{stage.label} {unit.name}"
@@ -90,16 +95,17 @@ def learn(
     quantized = None if stage.unit_input == "float" else examples.quantized
     floating = None if stage.unit_input == "quantized" else examples.floating
     objective = _Objective(unit.module, stage, tuple(learnable.roundings))
-    with _own_randomness(work, name), _maybe_compiled(objective, stage) as loss_of:
+    run = compiler(objective, stage.iterations)
+    with _own_randomness(work, name):
 
-        def loss(beta: Tensor | None) -> Tensor:
+        def loss(push: Push) -> Tensor:
             chosen = _draw(examples.count, stage, order)
-            return loss_of(
+            return run(
                 None if quantized is None else tuple(value.take(chosen) for value in quantized),
                 None if floating is None else tuple(value.take(chosen) for value in floating),
                 examples.targets.take(chosen),
                 None if examples.importance is None else examples.importance.take(chosen),
-                beta,
+                push,
             )
 
         return descend(name, stage, learnable, loss, work.device, advance)
@@ -109,26 +115,27 @@ def descend(
     name: str,
     stage: Stage,
     learnable: Learnable,
-    loss_of: Callable[[Tensor | None], Tensor],
+    loss_of: Callable[[Push], Tensor],
     device: torch.device,
     advance: Callable[..., None],
 ) -> Learned:
-    """The iterations of one unit. `loss_of` is given beta where the regularizer counts. Raises `Diverged`."""
+    """The iterations of one unit, on a loss that is given the push of the regularizer. Raises `Diverged`."""
     groups, roundings = learnable.groups, learnable.roundings
     optimizer = torch.optim.Adam([dict(one.group) for one in groups], fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
-    beta = torch.zeros((), device=device)
+    beta, factor = torch.zeros(2, device=device)
     regularizer = stage.regularizer if any(one.penalty(2.0) is not None for one in roundings) else None
     looks = _Looks(stage.iterations, name)
     for iteration in range(1, stage.iterations + 1):
         for group, rate, one in zip(optimizer.param_groups, rates, groups, strict=True):
             if one.cosine:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / stage.iterations))
-        decided = regularizer is None or warming_up(iteration, stage.iterations, regularizer.warmup)
-        if regularizer is not None and not decided:
+        if regularizer is not None:
             beta.fill_(_beta(regularizer, iteration, stage.iterations))
+            warm = warming_up(iteration, stage.iterations, regularizer.warmup)
+            factor.fill_(0.0 if warm else regularizer.factor)
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(None if decided else beta)
+        loss = loss_of(None if regularizer is None else (beta, factor))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         for rounding in roundings:
@@ -141,10 +148,11 @@ def descend(
     return Learned(looks.losses[0], looks.losses[-1])
 
 
-def penalties(roundings: Sequence[LearnedRounding], beta: Tensor | None, factor: float) -> Tensor | float:
-    """The weighted regularizer of some roundings; zero during the warm-up, and where no rounding is soft."""
+def penalties(roundings: Sequence[LearnedRounding], push: Push) -> Tensor | float:
+    """The weighted regularizer of some roundings; zero where no rounding is soft."""
     total: Tensor | float = 0.0
-    if beta is not None:
+    if push is not None:
+        beta, factor = push
         for rounding in roundings:
             penalty = rounding.penalty(beta)
             total = total if penalty is None else total + factor * penalty
@@ -159,7 +167,6 @@ class _Objective(nn.Module):
         self.unit = unit
         self.keep_quantized = stage.keep_quantized
         self.distance = stage.distance
-        self.factor = 0.0 if stage.regularizer is None else stage.regularizer.factor
         self.roundings = roundings
 
     def forward(
@@ -168,7 +175,7 @@ class _Objective(nn.Module):
         floating: tuple[Any, ...] | None,
         target: Tensor,
         importance: Tensor | None,
-        beta: Tensor | None,
+        push: Push,
     ) -> Tensor:
         if quantized is not None and floating is not None:
             given = tuple(self.mixed(left, right) for left, right in zip(quantized, floating, strict=True))
@@ -178,7 +185,7 @@ class _Objective(nn.Module):
         # Channels of images and of vectors are axis 1, those of sequences the last.
         channel_axis = 1 if output.ndim in (2, 4) else output.ndim - 1
         loss = distance(output, target, self.distance, importance, channel_axis=channel_axis)
-        return loss + penalties(self.roundings, beta, self.factor)
+        return loss + penalties(self.roundings, push)
 
     def mixed(self, quantized: Any, floating: Any) -> Any:
         """Every element from the quantized network with the probability `keep_quantized`, else from the float one."""
@@ -221,38 +228,6 @@ class _Looks:
         self.sum, self.count = None, 0
         self.losses.append(mean)
         return count, mean
-
-
-COMPILE_FROM_ITERATIONS = 1000
-
-
-@contextmanager
-def _maybe_compiled(objective: _Objective, stage: Stage) -> Iterator[Callable[..., Tensor]]:
-    """The objective, compiled where the stage asks for it or is long enough; eagerly where compiling fails."""
-    if stage.compile == "never" or (stage.compile == "auto" and stage.iterations < COMPILE_FROM_ITERATIONS):
-        yield objective
-        return
-    torch._dynamo.reset()
-    fast = torch.compile(objective, dynamic=False)
-    state: dict[str, Callable[..., Tensor]] = {"run": fast}
-
-    def run(*given: Any) -> Tensor:
-        try:
-            return state["run"](*given)
-        except Exception as error:  # a missing C++ compiler surfaces as any of a dozen exception types
-            if isinstance(error, SuiteError) or state["run"] is objective:
-                raise
-            if stage.compile == "always":
-                reason = (str(error).splitlines() or [""])[0]
-                raise SuiteError(
-                    f"compiling an iteration failed: {type(error).__name__}: {reason}",
-                    hint="install a C++ compiler, or leave compile at auto, which goes on without",
-                ) from error
-            log.warning("compiling an iteration failed (%s); reconstruction goes on without", type(error).__name__)
-            state["run"] = objective
-            return objective(*given)  # type: ignore[no-any-return]
-
-    yield run
 
 
 @contextmanager

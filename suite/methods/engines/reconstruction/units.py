@@ -32,7 +32,7 @@ class Unit:
     name: str
     nodes: tuple[fx.Node, ...]
     inputs: tuple[fx.Node, ...]
-    module: fx.GraphModule
+    module: nn.Module
 
     @property
     def output(self) -> fx.Node:
@@ -180,6 +180,10 @@ def _kind(model: nn.Module, node: fx.Node) -> Kind | str:
 def _unit(model: nn.Module, path: str, nodes: list[fx.Node]) -> Unit:
     """A module that computes `nodes` alone."""
     inside = set(nodes)
+    if len(nodes) == 1 and nodes[0].op == "call_module" and not nodes[0].kwargs:
+        arguments = nodes[0].args
+        if all(isinstance(argument, fx.Node) for argument in arguments) and len(set(arguments)) == len(arguments):
+            return Unit(path, tuple(nodes), tuple(nodes[0].all_input_nodes), model.get_submodule(str(nodes[0].target)))
     for node in nodes[:-1]:
         if any(user not in inside for user in node.users):
             raise Unsupported(f"{path} gives more than one result, so it cannot be reconstructed as one unit")

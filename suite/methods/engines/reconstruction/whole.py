@@ -15,6 +15,7 @@ from suite.errors import SuiteError, Unsupported
 from suite.methods.api import Claims, Fact, Workbench
 from suite.methods.engines.acceleration import channels_last
 from suite.methods.engines.calibration import calibrate_activations
+from suite.methods.engines.reconstruction.compiling import Compiler
 from suite.methods.engines.reconstruction.fisher import importance_of_outputs
 from suite.methods.engines.reconstruction.flow import Flow, Stored
 from suite.methods.engines.reconstruction.layerwise import learn_from_gram
@@ -61,8 +62,8 @@ def reconstruct(
     floating = copy.deepcopy(model)
     for quantizer in quantizers_of(floating).values():
         quantizer.enabled = False
-    run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations)
-    with channels_last(model), channels_last(floating):
+    with channels_last(model), channels_last(floating), Compiler(options.compile) as compiler:
+        run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations, compiler)
         if activations and options.activation_steps == "second-stage":
             run.weights(with_activations=False)
             calibrate_activations(work)
@@ -110,6 +111,7 @@ class _Reconstruction:
     model: nn.Module
     floating: nn.Module
     activations: list[Quantizer]
+    compiler: Compiler
     figures: list[dict[str, Fact]] = field(default_factory=list)
     _first: Unit | None = None
 
@@ -127,7 +129,6 @@ class _Reconstruction:
             float(options.keep_quantized or 0.0),
             cast(Distance, options.loss),
             self.regularizer,
-            options.compile,
         )
         for quantizer in self.activations:
             quantizer.enabled = with_activations
@@ -152,7 +153,6 @@ class _Reconstruction:
             1.0,
             cast(Distance, options.activation_loss),
             None,
-            options.compile,
         )
         weights = [one for one in quantizers_of(self.model).values() if one.is_weight]
         for quantizer in weights:  # the weights lie on their grids
@@ -164,7 +164,7 @@ class _Reconstruction:
                 advance(stage.iterations)
                 return {}
             learnable = Learnable((), steps, self._step_groups(steps))
-            return _facts(learn(self.work, unit, examples, stage, learnable, advance), [])
+            return _facts(learn(self.work, unit, examples, stage, learnable, self.compiler, advance), [])
 
         self._walk(stage, learn_unit)
         for quantizer in weights:
@@ -251,7 +251,7 @@ class _Reconstruction:
             if options.solver == "gram":
                 result = learn_from_gram(self.work, unit, examples, stage, learnable, advance)
             else:
-                result = learn(self.work, unit, examples, stage, learnable, advance)
+                result = learn(self.work, unit, examples, stage, learnable, self.compiler, advance)
         return _facts(result, roundings)
 
     def _stays_nearest(self, unit: Unit) -> bool:
