@@ -14,7 +14,16 @@ DEFINITION = "by definition: only the numbers differ, not the operations"
 SAME_OPERATIONS = Cost("None: the rule only decides the numbers stored as scale and zero point.", DEFINITION)
 TRAINING_ONLY = Cost("None: it acts on the backward pass, and inference runs the forward pass.", DEFINITION)
 
-RANGES = ("min-max", "ema-min-max", "percentile", "mse", "iterative-mse", "learned-step", "learned-min-max")
+RANGES = (
+    "min-max",
+    "ema-min-max",
+    "percentile",
+    "mse",
+    "iterative-mse",
+    "output-similarity",  # searched for what the layer that reads the tensor gives, not for the tensor itself
+    "learned-step",
+    "learned-min-max",
+)
 RANGE_COSTS = dict.fromkeys(RANGES, SAME_OPERATIONS)
 RANGE_UNSEEN = Observation(
     why_not="a scale does not tell by which rule it was found; the audit only tests min-max, whose range is the data's"

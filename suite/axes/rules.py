@@ -189,8 +189,11 @@ RULES = (
     ),
     Rule(
         ("activation_parameters", "activation_range"),
-        "dynamic ranges come from each input alone, so nothing can be averaged over batches or learned",
-        lambda v: v["activation_parameters"] == "dynamic" and v["activation_range"] in ("ema-min-max", *LEARNED),
+        "dynamic ranges come from each input alone, so nothing can be averaged over batches, searched or learned",
+        lambda v: (
+            v["activation_parameters"] == "dynamic"
+            and v["activation_range"] in ("ema-min-max", "output-similarity", *LEARNED)
+        ),
     ),
     Rule(
         ("activation_granularity", "activation_parameters"),

@@ -47,7 +47,8 @@ Solver = Callable[[Rule, Summary, QuantizerSpec], Parameters]
 def resolve_rule(rule: Rule | str) -> Rule:
     """The rule that really computes the start of a learned quantizer.
 
-    Learned steps start as LSQ does; learned ranges at the minimum and maximum; learned rounding keeps the step that
+    Learned steps start as LSQ does; learned ranges, and searches that look at outputs, at the minimum and maximum;
+    learned rounding keeps the step that
     the published methods take from a squared-error search. Variants stand for themselves: `lsq` is
     s = 2 mean|v| / sqrt(Q_P), `brecq`, `qdrop` and FQ-ViT's `omse` are other squared-error searches, and
     `percentile-...` takes the percentile of every batch and joins them by a moving average or by their extremes.
@@ -56,7 +57,7 @@ def resolve_rule(rule: Rule | str) -> Rule:
         return "lsq"
     if rule in VARIANTS:
         return rule
-    if rule == RangeRule.LEARNED_MIN_MAX:
+    if rule in (RangeRule.LEARNED_MIN_MAX, RangeRule.OUTPUT_SIMILARITY):
         return RangeRule.MIN_MAX
     if rule == RangeRule.LEARNED_ROUNDING:
         return RangeRule.MSE

@@ -30,13 +30,17 @@ class StepRule(StrEnum):
 
 
 class RangeRule(StrEnum):
-    """How the range of values becomes scale and zero point; the last three are starting points of something learned."""
+    """How the range of values becomes scale and zero point; the last three are starting points of something learned.
+
+    `output-similarity` starts at the minimum and maximum, for a search that looks at the outputs of layers.
+    """
 
     MIN_MAX = "min-max"
     EMA_MIN_MAX = "ema-min-max"
     PERCENTILE = "percentile"
     MSE = "mse"
     ITERATIVE_MSE = "iterative-mse"
+    OUTPUT_SIMILARITY = "output-similarity"
     LEARNED_STEP = "learned-step"
     LEARNED_MIN_MAX = "learned-min-max"
     LEARNED_ROUNDING = "learned-rounding"
