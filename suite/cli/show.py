@@ -61,42 +61,11 @@ def show_axis(id: str, as_json: bool) -> None:
 @click.argument("id")
 @json_option
 def show_method(id: str, as_json: bool) -> None:
-    """One method: what it is, its paper, its options, and the axis values it supports."""
-    from suite.methods import METHODS
+    """One method: what it is, its paper, its options, the setting it recommends, and where its sources disagree."""
+    from suite.cli.show_method import method_data, method_text
 
-    method = METHODS.get(id)
-    fields = method.Options.fields()
-    paper = method.paper
-    data: dict[str, Any] = {
-        "id": method.id,
-        "title": method.title,
-        "summary": METHODS.entry(id).summary(),
-        "origin": METHODS.entry(id).origin,
-        "paper": {"title": paper.title, "authors": paper.authors, "year": paper.year, "url": paper.url},
-        "needs": {
-            "gradients": method.needs.gradients,
-            "labels": method.needs.labels,
-            "examples": method.needs.examples,
-        },
-        "options": {
-            name: {"default": field.default, "doc": field.doc, "expected": field.expectation()}
-            for name, field in fields.items()
-        },
-        "supports": {axis: list(values) for axis, values in method.supports.items()},
-    }
-    needs = [name for name, needed in data["needs"].items() if needed] or ["nothing but the model"]
-    lines = [
-        click.style(f"{method.id}: {method.title}", bold=True),
-        str(data["summary"]),
-        f"{paper.authors}, “{paper.title}”, {paper.year}, {paper.url}",
-        f"needs {', '.join(needs)}",
-        "",
-    ]
-    rows = [[name, str(field.default), field.expectation(), field.doc] for name, field in fields.items()]
-    lines.append(columns(rows, ("option", "default", "expected", "what it does")) if rows else "no options")
-    lines += ["", "supported axis values (every other axis: all of them)"]
-    lines += [f"  {axis}: {', '.join(str(value) for value in values)}" for axis, values in method.supports.items()]
-    emit(data, "\n".join(lines), as_json)
+    data = method_data(id)
+    emit(data, method_text(data), as_json)
 
 
 @command.command("task", epilog="\b\nExamples:\n  suite show task digits")

@@ -76,6 +76,10 @@ def documentation_checks(name: str, kind: type[Method]) -> Iterator[CheckResult]
     yield CheckResult("documentation", "its class has a docstring", bool((kind.__doc__ or "").strip()))
     complete = paper is not None and all((paper.title, paper.authors, paper.year, paper.url.startswith("https://")))
     yield CheckResult("documentation", "its paper has title, authors, year and an https address", complete, str(paper))
+    notes = getattr(kind, "notes", ())
+    questions = [note.about.strip() for note in notes]
+    said = all(questions) and all(note.ours.strip() for note in notes) and len(set(questions)) == len(questions)
+    yield CheckResult("documentation", "its notes each name one question, and what is done here", said)
 
 
 def option_checks(kind: type[Method]) -> Iterator[CheckResult]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from suite.errors import Unsupported
-from suite.methods.api import LEARNED_STEPS, Method, Needs, Options, Paper, Workbench, option
+from suite.methods.api import LEARNED_STEPS, Method, Needs, Note, Options, Paper, Workbench, option
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import Compilation, Optimizer, Recipe, Schedule
 from suite.methods.engines.training import parted_doors, train
@@ -57,6 +57,39 @@ class LearnedStepSize(Method):
         authors="Steven K. Esser, Jeffrey L. McKinstry, Deepika Bablani, Rathinakumar Appuswamy, Dharmendra S. Modha",
         year=2020,
         url="https://arxiv.org/abs/1902.08153",
+    )
+    notes = (
+        Note(
+            about="the count N in the gradient scale 1 / sqrt(N qmax)",
+            ours="weights that share a step, features of one example; axis step_gradient_scale",
+            paper="weights of the layer, features of the layer",
+            code="one repository counts the whole tensor with the batch, others divide that by the channels",
+        ),
+        Note(
+            about="where steps start",
+            ours="2 mean|v| / sqrt(qmax), activations from the first examples; option initialization has the least "
+            "squared error, which is far better at 6 bits and more",
+            paper="2 mean|v| / sqrt(qmax), activations from the first batch",
+            code="one repository leaves activation steps at 1",
+        ),
+        Note(
+            about="a value exactly on a limit",
+            ours="inside: its step gradient is zero; axis gradient_mask decides about half a step beyond",
+            paper="outside, by its strict inequality",
+            code="inside",
+        ),
+        Note(about="a step that crosses zero", ours="replaced by its absolute value, with a floor", code="the same"),
+        Note(
+            about="first and last layer",
+            ours="8 bits; axes first_layer_weights and last_layer_weights",
+            paper="8 bits",
+            code="one repository leaves their weights at full precision, and quantizes the network's input",
+        ),
+        Note(
+            about="one bit",
+            ours="the two levels {-s, +s}: signed limits at one bit would leave {-s, 0}",
+        ),
+        Note(about="weight decay of the steps", ours="none"),
     )
     needs = Needs(gradients=True, labels=True)
     supports = LEARNED_STEPS

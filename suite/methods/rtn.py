@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suite.methods.api import POST_TRAINING, Method, Needs, Options, Paper, Workbench, option
+from suite.methods.api import POST_TRAINING, Method, Needs, Note, Options, Paper, Workbench, option
 from suite.methods.engines.calibration import calibrate
 
 
@@ -25,6 +25,18 @@ class RoundToNearest(Method):
         authors="Raghuraman Krishnamoorthi",
         year=2018,
         url="https://arxiv.org/abs/1806.08342",
+    )
+    notes = (
+        Note(
+            about="step of a symmetric grid over [-m, m]",
+            ours="m / qmax with the lowest code left out; axes symmetric_step and signed_range",
+            code="2 m / (2^b - 1) in BRECQ and QDrop, which is also PTQ4ViT's m / (2^(b-1) - 0.5)",
+        ),
+        Note(
+            about="how batches of activations combine",
+            ours="the smallest and largest value of all batches; axis activation_range has the moving average",
+            code="often a moving average where the text says min and max",
+        ),
     )
     needs = Needs(examples=False)  # dynamic activation ranges and weights need none; a static range says so itself
     supports = POST_TRAINING

@@ -48,11 +48,11 @@ class OptionField:
         if self.choices:
             words = "one of " + ", ".join(self.choices)
         if self.minimum is not None and self.maximum is not None:
-            words += f" from {self.minimum:g} to {self.maximum:g}"
+            words += f" from {_number(self.minimum)} to {_number(self.maximum)}"
         elif self.minimum is not None:
-            words += f" of at least {self.minimum:g}"
+            words += f" of at least {_number(self.minimum)}"
         elif self.maximum is not None:
-            words += f" of at most {self.maximum:g}"
+            words += f" of at most {_number(self.maximum)}"
         return words + (" or none" if self.optional else "")
 
     def check(self, value: object) -> Scalar:
@@ -139,6 +139,11 @@ class Options:
             hint = suggestion(str(name), list(known)) if known else "it has none"
             raise SuiteError(f"{subject} has no option '{name}'", hint=hint)
         return known[name]
+
+
+def _number(bound: float) -> str:
+    """A limit as people write it: 100000000 instead of 1e+08."""
+    return str(int(bound)) if float(bound).is_integer() and abs(bound) < 1e15 else f"{bound:g}"
 
 
 def _describe(field: dataclasses.Field[Any], hint: Any) -> OptionField:
