@@ -40,13 +40,16 @@ class DividedRounding(LearnedRounding):
         def parameter(wanted: bool, size: list[int] | torch.Size) -> nn.Parameter | None:
             return nn.Parameter(neutral(size, dtype=ratio.dtype, device=ratio.device)) if wanted else None
 
+        # Like the weight in memory layout too: elementwise work on two layouts is slow.
+        whole = torch.zeros_like(ratio) if self.logarithms else torch.ones_like(ratio)
+
         self.v = nn.Parameter(torch.zeros_like(ratio)) if additive else None
         self.s1 = parameter(learn_step, self.scale.shape)
         if self.s1 is not None and not self.logarithms:
             self.s1.data.copy_(self.scale)
         channels = divisors and channel_divisors
         spatial = [1] * (weight.dim() - 2)
-        self.s2 = parameter(divisors, shape)
+        self.s2 = nn.Parameter(whole) if divisors else None
         self.s3 = parameter(channels, [shape[0], 1, *spatial])
         # Of a grouped convolution axis 1 holds the inputs of one group: one divisor only for depthwise ones.
         self.s4 = parameter(channels and weight.dim() > 2, [1, shape[1], *spatial])
