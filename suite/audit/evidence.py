@@ -79,6 +79,7 @@ class Evidence:
     claims: Claimed | None
     float_score: float | None
     epoch_fraction: float | None
+    chosen: bool = False  # the plan has the bits that the method chose, not only the widest that it may choose
     figures: Figures = field(init=False)
 
     @cached_property
@@ -126,9 +127,8 @@ class Evidence:
         if missing is None and row.spec is not None:
             fit = fit_site(views, row.spec, is_weight=site.role is Role.WEIGHT)
         general = "weight" if site.role is Role.WEIGHT else "activation"
-        mixed = self.setting[f"{general}_precision"] == "mixed" and (
-            bits_axis == f"{general}_bits" or self.setting[bits_axis] == "same"
-        )
+        ruled = bits_axis == f"{general}_bits" or self.setting[bits_axis] == "same"
+        mixed = not self.chosen and ruled and self.setting[f"{general}_precision"] == "mixed"
         return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed, unasked)
 
     def _asked_elsewhere(self, row: PlanRow, site: Site) -> bool:

@@ -44,15 +44,19 @@ def audit(
     claims: Claimed | None = None,
     float_score: float | None = None,
     epoch_fraction: float | None = None,
+    chosen: Plan | None = None,
 ) -> AuditReport:
     """Compare a quantized model, and what is known of how it came about, with what its card declares.
 
-    `anatomy` and `plan` are those made from the float model before the method began. `batches` are images of the test
-    split, or any others as the model would meet them.
+    `anatomy` and `plan` are those made from the float model before the method began. `chosen` is the same plan with
+    the bits that a method of mixed precision says it chose: what is observed is held to them. `batches` are images of
+    the test split, or any others as the model would meet them.
     """
-    plan = widened(plan, anatomy, setting)
+    plan = widened(plan, anatomy, setting) if chosen is None else chosen
     seen = observe(model, anatomy, plan, _batches(batches), _crowd(batches))
-    evidence = Evidence(setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction)
+    evidence = Evidence(
+        setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction, chosen is not None
+    )
     evidence.figures = count_figures(evidence, model)
     return judge(evidence)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from suite.audit.evidence import Evidence
 from suite.audit.figures import nominal_average
 from suite.audit.fits import State
@@ -11,12 +13,39 @@ from suite.audit.verdicts import Finding, contradicted, observes, of_problems, s
 FLOAT_BITS = 32
 AVERAGE_TOLERANCE = 0.005
 """Relative difference up to which a claimed and a counted figure are the same."""
+EXACT = 1e-9
+"""A bound on an average leaves room for the rounding of its own division, and for nothing else."""
 
 
 def _general(evidence: Evidence, axis: str) -> list[SiteEvidence]:
     """Sites that a general bits axis rules: its own, and the ends of the network that are declared the same."""
     sites = evidence.weights if axis.startswith("weight") else evidence.activations
     return [one for one in sites if one.bits_axis == axis or evidence.setting[one.bits_axis] == "same"]
+
+
+def _grid_average(evidence: Evidence, what: str) -> float:
+    """Bits per weight, or per value of all feature maps, over what is on a grid; every tensor counts once.
+
+    What an axis keeps in float is left out: that axis answers for it.
+    """
+    sites = {one.name: one for one in evidence.sites}
+    found = [
+        (tensor.elements, max(sites[name].nominal_bits for name in tensor.sites if sites[name].row.spec is not None))
+        for tensor in evidence.plan.counted
+        if tensor.is_weight is (what == "weight") and evidence.plan.quantizers_on(tensor)
+    ]
+    return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
+
+
+def _largest_map(evidence: Evidence, target: float) -> Finding:
+    """The largest feature map in bytes against the bound: the one with the most values, at the declared bits."""
+    figures = evidence.figures
+    sizes = f"largest {figures.feature_map_largest_bytes:,} bytes, together {figures.feature_map_total_bytes:,}"
+    most = max((tensor.elements for tensor in evidence.plan.counted if not tensor.is_weight), default=0)
+    limit = ceil(most * target / 8)
+    if figures.feature_map_largest_bytes > limit:
+        return contradicted(figures.feature_map_largest_bytes, f"{sizes}; the bound is {limit:,} bytes")
+    return verified(figures.feature_map_largest_bytes, f"{sizes}; the bound is {limit:,} bytes")
 
 
 @observes("weight_bits", "activation_bits")
@@ -40,8 +69,10 @@ def bits(evidence: Evidence, axis: str) -> Finding:
         return unseen("no such site was seen on a grid")
     if evidence.setting[f"{what}_precision"] == "mixed":
         target = float(str(evidence.setting[axis]))
-        average = sum(one.row.elements * one.nominal_bits for one in sites) / sum(one.row.elements for one in sites)
-        if average > target * (1 + AVERAGE_TOLERANCE):
+        if what == "activation" and evidence.setting["activation_constraint"] == "maximum-feature-map":
+            return _largest_map(evidence, target)  # the target is that of the largest map: smaller ones have more bits
+        average = _grid_average(evidence, what)
+        if average > target * (1 + EXACT):
             return contradicted(round(average, 3), f"{average:.3f} bits on average, {target:g} declared")
         return verified(round(average, 3), f"{average:.3f} bits on average, at most {target:g} declared")
     widest = max(seen, key=lambda one: one.fit.positions if one.fit is not None else 0)
@@ -94,7 +125,7 @@ def precision(evidence: Evidence, axis: str) -> Finding:
         if len(seen) < 2:
             return unseen("fewer than two sites were seen on a grid")
         return verified("fixed", f"the declared bits suffice for each of {len(seen)} sites")
-    widths = sorted({one.fit.bits for one in seen if one.fit is not None})
+    widths = sorted({one.nominal_bits for one in seen})
     if len(widths) > 1:
         return verified("mixed", f"grids of {', '.join(map(str, widths))} bits were seen")
     return unseen("all grids need the same bits, as mixed precision may choose as well")
@@ -110,6 +141,10 @@ def allowed_bit_widths(evidence: Evidence, axis: str) -> Finding:
     if not mixed:
         return unseen("nothing is declared to have mixed precision")
     sites = [one for what in mixed for one in _general(evidence, f"{what}_bits") if one.fit is not None]
+    if evidence.chosen:
+        widths = sorted({one.row.spec.bits for one in sites if one.row.spec is not None} - set(allowed))
+        if widths:
+            return contradicted(widths, f"the method chose {', '.join(map(str, widths))} bits")
     wide = [one for one in sites if one.nominal_bits > max(allowed)]
     if wide:
         quoted = "; ".join(f"{one.name}: {one.fit.bits} bits" for one in wide[:3] if one.fit is not None)
@@ -141,14 +176,10 @@ def activation_constraint(evidence: Evidence, axis: str) -> Finding:
     target = float(str(evidence.setting["activation_bits"]))
     if value == "average-feature-map":
         average = figures.average_activation_bits
-        if average > target * (1 + AVERAGE_TOLERANCE):
+        if average > target * (1 + EXACT):
             return contradicted(round(average, 3), f"{average:.3f} bits on average, {target:g} declared; {sizes}")
         return verified(round(average, 3), f"{average:.3f} bits on average, at most {target:g}; {sizes}")
-    bound = max((evidence.anatomy.tensors[one.site.tensor].elements for one in evidence.activations), default=0)
-    limit = bound * target / 8
-    if figures.feature_map_largest_bytes > limit * (1 + AVERAGE_TOLERANCE) + 1:
-        return contradicted(figures.feature_map_largest_bytes, f"{sizes}; the bound is {limit:,.0f} bytes")
-    return verified(figures.feature_map_largest_bytes, f"{sizes}; the bound is {limit:,.0f} bytes")
+    return _largest_map(evidence, target)
 
 
 @observes("sign_bit")

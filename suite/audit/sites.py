@@ -15,7 +15,7 @@ from suite.plan.table import PlanRow
 class SiteEvidence:
     """One site: what the plan says of it, and what was seen there.
 
-    `missing` says why nothing was. `mixed`: its bits are the method's choice, up to those of the plan's grid.
+    `missing` says why nothing was. `mixed`: its bits are the method's choice, and unknown: as many as are needed.
     `unasked`: its switch declares it full precision, and no axis of another site accounts for the plan's grid.
     """
 

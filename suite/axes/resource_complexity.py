@@ -92,7 +92,7 @@ AXES = (
         observation=Observation(
             how="test images that enter the model contradict it; which other state was kept is the method's own word"
         ),
-        describable_only=frozenset({"best-on-training", "best-on-test"}),
+        describable_only=frozenset({"best-on-test"}),
     ),
     Axis(
         id="time_limit",

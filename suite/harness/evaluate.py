@@ -36,7 +36,7 @@ from suite.harness.watch import InputWatch
 from suite.harness.workbench import Bench
 from suite.methods.api import Claims, Diverged
 from suite.models import Baseline, get_baseline
-from suite.plan import Anatomy, Plan, dissect, make_plan, place, prepare
+from suite.plan import Anatomy, Plan, chosen_plan, dissect, make_plan, place, prepare
 from suite.records import Record, Status, Store
 from suite.records.identity import Identity
 from suite.records.record import check_figures
@@ -103,6 +103,7 @@ class _Measured:
     message: str = ""
     claims: Claims | None = None
     figures: dict[str, Any] = field(default_factory=dict)
+    further: dict[str, float] = field(default_factory=dict)
     correct: Tensor | None = None
     report: AuditReport | None = None
 
@@ -139,6 +140,7 @@ class _Run:
         self.prepared = prepare(self.reference, self.setting, example)
         self.anatomy: Anatomy = dissect(self.prepared, example)
         self.plan: Plan = make_plan(self.anatomy, self.setting)
+        self.chosen: Plan | None = None  # the plan with the bits of the method's choice, once it has chosen
         self.model = place(self.prepared, self.plan)
         self.meter = DataMeter(
             task.split(Split.TRAIN),
@@ -149,6 +151,7 @@ class _Run:
             device=self.device,
         )
         self.knocks: tuple[str, ...] = ()
+        self.float_further: dict[str, float] = {}
         self.watch = InputWatch(task.input_shape, task.fingerprints(Split.TEST))
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
@@ -162,24 +165,33 @@ class _Run:
         model = self.model if save_model and measured.status is Status.COMPLETED else None
         return record, run_files(self.request, record, float_correct, measured.correct, model)
 
-    def answers(self, model: nn.Module, label: str, batch_size: int) -> Tensor:
-        """Per test example: was `model` right? Moves no random stream and no state of the model."""
+    def answers(self, model: nn.Module, label: str, batch_size: int, further: dict[str, float]) -> Tensor:
+        """Per test label: was `model` right? Moves no random stream and no state of the model.
+
+        Means of what else the task measures are put into `further`.
+        """
         training = model.training
         model.eval()
         found: list[Tensor] = []
+        beside: dict[str, list[Tensor]] = {}
         with torch.inference_mode(), self.reporter.bar(len(self.test), label) as bar:
-            for images, labels in self._test_batches(batch_size):
-                logits = model(images).float().cpu()
+            for inputs, labels in self._test_batches(batch_size):
+                logits = model(inputs).float().cpu()
                 if not torch.isfinite(logits).all():
                     raise Diverged("its outputs on the test examples are not finite")
                 found.append(self.task.outcomes(logits, labels))
+                for name, values in self.task.figures(logits, labels).items():
+                    beside.setdefault(name, []).append(values)
                 bar.advance(len(labels))
         model.train(training)
+        further.update({name: float(torch.cat(parts).double().mean()) for name, parts in beside.items()})
         return torch.cat(found)
 
     def _float_answers(self) -> Tensor:
         try:
-            return self.answers(self.reference, "float model on the test examples", EVALUATION_BATCH)
+            return self.answers(
+                self.reference, "float model on the test examples", EVALUATION_BATCH, self.float_further
+            )
         except Diverged as broken:
             raise SuiteError(f"the float model cannot be a baseline: {broken}", hint="check its weights") from broken
 
@@ -228,6 +240,8 @@ class _Run:
                 measured.status, measured.message = self._ending(error)
         self.watch.detach()
         self.knocks = attempt.knocks()
+        if measured.status is Status.COMPLETED:
+            self.chosen = chosen_plan(self.model, self.plan)
         return measured, attempt.total()
 
     def _ending(self, error: Exception) -> tuple[Status, str]:
@@ -243,7 +257,9 @@ class _Run:
         """Score the model the method left behind, and look at it from outside."""
         try:
             batch_size = evaluation_batch(self.setting)
-            measured.correct = self.answers(self.model, "quantized model on the test examples", batch_size)
+            measured.correct = self.answers(
+                self.model, "quantized model on the test examples", batch_size, measured.further
+            )
         except Exception as error:  # the method's doing: until it worked on it, this model ran
             measured.status, measured.message = self._ending(error)
             return
@@ -252,6 +268,7 @@ class _Run:
             self.model,
             anatomy=self.anatomy,
             plan=self.plan,
+            chosen=self.chosen,
             setting=self.setting,
             batches=batches,
             meter=self._metered(),
@@ -315,12 +332,21 @@ class _Run:
                 "labels": meter.labels != "none",
             },
             environment=capture_environment(self.device),
-            figures=measured.figures,
-            plan=self.plan.to_dict()["rows"],
+            figures=self._figures(measured),
+            plan=(self.chosen or self.plan).to_dict()["rows"],
             command=command_of(self.request),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             **results,
         )
+
+    def _figures(self, measured: _Measured) -> dict[str, Any]:
+        """The method's own figures, and under `test` what the task measures beside the score."""
+        if not measured.further:
+            return measured.figures
+        test = {
+            name: {"float": self.float_further[name], "quantized": value} for name, value in measured.further.items()
+        }
+        return {**measured.figures, "test": test}
 
 
 def command_of(request: Request) -> str:

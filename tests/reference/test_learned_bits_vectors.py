@@ -7,7 +7,7 @@ import torch
 from golden_vectors import Vectors, case_parameters, check_close, check_gradient, check_output, load
 from torch import Tensor
 
-from suite.quantizers import Granularity, QuantizerSpec, RangeRule, StepRule
+from suite.quantizers import QuantizerSpec, RangeRule, StepRule
 from suite.quantizers.learned_bits import (
     BitForm,
     LearnedGrid,

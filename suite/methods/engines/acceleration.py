@@ -28,8 +28,12 @@ def worth_compiling(compilation: Compilation, model: nn.Module, steps: int) -> b
 
 
 @contextmanager
-def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True, required: bool = False) -> Iterator[None]:
+def compiled(
+    model: nn.Module, batch_size: int, *, wanted: bool = True, required: bool = False, training: bool = True
+) -> Iterator[None]:
     """While the block lasts, `model.forward` is compiled for training on full batches.
+
+    `training`: the mode of the model in which it is; where only quantizers learn, it stays in evaluation mode.
 
     Where that fails, a `SuiteError` ends the run if it is `required`; otherwise training goes on eagerly, with a note.
 
@@ -45,7 +49,7 @@ def compiled(model: nn.Module, batch_size: int, *, wanted: bool = True, required
 
     def forward(inputs: Tensor) -> Tensor:
         nonlocal fast, failed
-        if failed or not model.training or inputs.shape[0] != batch_size:
+        if failed or model.training is not training or inputs.shape[0] != batch_size:
             return eager(inputs)  # type: ignore[no-any-return]
         if fast is not None:
             return fast(inputs)
