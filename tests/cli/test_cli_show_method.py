@@ -46,7 +46,7 @@ def test_what_is_recommended_makes_the_setting_of_a_new_card(data: dict[str, obj
 
 @dataclass(frozen=True)
 class ShownOptions(Options):
-    rate: float = option(0.5, doc="how fast, said at a length that takes more than a line", minimum=0.0, maximum=1e8)
+    rate: float = option(0.5, doc="how fast, said at a length that takes more than one line", minimum=0.0, maximum=1e8)
     kind: Literal["one", "two"] = option("one", doc="which of both")
     limit: int | None = option(None, doc="where to stop", minimum=1)
     fast: bool = option(True, doc="whether to hurry")
@@ -95,7 +95,7 @@ from    tests
 
 Options (--option NAME=VALUE, or on the card)
   rate = 0.5: a number from 0 to 100000000
-      how fast, said at a length that takes more than a
+      how fast, said at a length that takes more than one
       line
   kind = one: one of one, two
       which of both
