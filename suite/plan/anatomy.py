@@ -140,16 +140,14 @@ class Tensor:
 
     `axes` counts those of the tensor as it flows: one more than the shape has, for the batch, or as many where the
     tokens of all examples stand in one axis (T examples of [C] each are written [T, C], and flow as [N T, C]).
+    `channel_axis` is the one among them that holds the channels.
     """
 
     name: str
     shape: tuple[int, ...]
     non_negative: bool
-    axes: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.axes:
-            object.__setattr__(self, "axes", len(self.shape) + 1)
+    axes: int
+    channel_axis: int
 
     @property
     def elements(self) -> int:

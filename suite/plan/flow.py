@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from suite.errors import Unsupported
 from suite.plan.anatomy import NETWORK, InputForm, Kind, Operand, Operation
+from suite.plan.channels import channels_after, channels_of_input
 from suite.plan.operations import (
     HIDDEN_PRODUCTS,
     function_name,
@@ -39,6 +40,7 @@ class Flow:
     ops: dict[str, Operation] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     axes: dict[str, int] = field(default_factory=dict)
+    channels: dict[str, int] = field(default_factory=dict)  # which of the axes holds the channels
     non_negative: set[str] = field(default_factory=set)
     looked_up: set[str] = field(default_factory=set)  # from embeddings alone: no layer and no product came before
     output: Any = None
@@ -51,7 +53,8 @@ def flow_of(hierarchy: Hierarchy, example: torch.Tensor | None) -> Flow:
     tokens = example is not None and form_of(example).tokens
     flow.ops[NETWORK] = Operation(NETWORK, Kind.TOKENS if tokens else Kind.INPUT, "", "", "input", ())
     if example is not None:
-        flow.shapes[NETWORK] = tuple(example.shape[1:])
+        flow.shapes[NETWORK], flow.axes[NETWORK] = tuple(example.shape[1:]), example.dim()
+        flow.channels[NETWORK] = channels_of_input(example)
         walker.examples = len(example)
     value, reference = walker.walk(hierarchy.root, [example], [TOKENS if tokens else NETWORK])
     if not isinstance(reference, str):
@@ -117,6 +120,7 @@ class _Walker:
         if any(refers[operand] is TOKENS for operand in operand_nodes(node)):
             if is_embedding(module, function_name(node.target)):
                 self._record(container, node, name, module, (), value, arguments, keywords)
+                self._follow_channels(node, name, value, known)
                 return value, name
             if not operands:
                 return value, None if _is_activation(value) else TOKENS
@@ -134,6 +138,7 @@ class _Walker:
             picked = node.args[1]  # from what a container returned: no operation of its own
             return value, first[picked] if isinstance(picked, int) else None
         self._record(container, node, name, module, operands, value, arguments, keywords)
+        self._follow_channels(node, name, value, known)
         return value, name
 
     def _record(
@@ -186,7 +191,7 @@ class _Walker:
             several=several,
         )
         if self.run:
-            tensor = next(item for item in value if isinstance(item, torch.Tensor)) if several else value
+            tensor = _first(value)
             self.flow.shapes[name], self.flow.axes[name] = self._shape(tensor), tensor.dim()
         if kind is Kind.EMBEDDING or (
             operands
@@ -201,6 +206,16 @@ class _Walker:
             and (kind is not Kind.CONCAT or len(operands) == len(operand_nodes(node)))  # else constants are among them
         ):
             self.flow.non_negative.add(name)
+
+    def _follow_channels(self, node: fx.Node, name: str, value: Any, known: dict[fx.Node, Any]) -> None:
+        if not self.run:
+            return
+        op = self.flow.ops[name]
+        read, axis = None, 0
+        if op.operands:
+            read = _first(known[operand_nodes(node)[op.operands[0].index]])
+            axis = self.flow.channels[op.operands[0].tensor]
+        self.flow.channels[name] = channels_after(op, read, axis, _first(value))
 
     def _shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
         """The shape of one example, also where the tokens of all examples stand in one axis."""
@@ -236,6 +251,12 @@ def _flat_values(arguments: Any) -> list[Any]:
     if isinstance(arguments, tuple | list):
         return [value for item in arguments for value in _flat_values(item)]
     return [arguments]
+
+
+def _first(value: Any) -> torch.Tensor:
+    """A tensor, or the first of several."""
+    items = value if isinstance(value, tuple | list) else (value,)
+    return next(item for item in items if isinstance(item, torch.Tensor))
 
 
 def _flat(reference: Reference) -> list[str]:

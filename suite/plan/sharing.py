@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from suite.plan.anatomy import Anatomy, Kind, Operation, Site
-from suite.quantizers.spec import QuantizerSpec
+from suite.quantizers.spec import Granularity, QuantizerSpec
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,24 @@ def group_demands(anatomy: Anatomy, demands: Iterable[Demand]) -> list[Group]:
             elif anatomy.edges(reader.name) or reader.kind is not Kind.TRANSPARENT:
                 raw = True
         merged = [_merge(anatomy, op.name, groups) for groups in meeting.values()]
-        if len(merged) == 1 and not raw and _passes_on(anatomy, op):
+        if len(merged) == 1 and not raw and _passes_on(anatomy, op, merged[0].spec):
             passed[op.name] = merged[0]
         else:
             closed.extend(merged)
     return sorted(closed, key=lambda group: (order[group.tensor], order[group.sites[0].op]))
 
 
-def _passes_on(anatomy: Anatomy, op: Operation) -> bool:
-    """Whether demands on a result may become demands on the operand. Parts of a split keep grids of their own."""
-    return op.kind is Kind.TRANSPARENT and not op.several and not anatomy.op(op.operands[0].tensor).several
+def _passes_on(anatomy: Anatomy, op: Operation, spec: QuantizerSpec) -> bool:
+    """Whether demands on a result may become demands on the operand.
+
+    Parts of a split keep grids of their own, and scales along an axis do not survive that the axes change places.
+    """
+    if op.kind is not Kind.TRANSPARENT or op.several or anatomy.op(op.operands[0].tensor).several:
+        return False
+    before, after = anatomy.tensors[op.operands[0].tensor], anatomy.tensors[op.name]
+    return spec.granularity is Granularity.PER_TENSOR or (
+        before.channel_axis == after.channel_axis and before.axes == after.axes
+    )
 
 
 def _merge(anatomy: Anatomy, tensor: str, groups: Sequence[Group]) -> Group:

@@ -343,3 +343,75 @@ class TestAttentionOfTorch:
         with all_off(placed), torch.no_grad():
             assert len({float(placed(tokens).sum()) for _ in range(4)}) > 1
             torch.testing.assert_close(placed.eval()(tokens), model(tokens), rtol=1e-5, atol=1e-5)
+
+
+def channel_axes(plan: Plan) -> dict[str, int]:
+    return {row.site: row.spec.channel_axis for row in plan.rows if row.spec and row.role is not Role.WEIGHT}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"activation_granularity": "per-channel"},
+        {"activation_granularity": "per-token", "activation_parameters": "dynamic"},
+    ],
+    ids=["per-channel", "per-token"],
+)
+def test_channels_are_where_attention_has_them(base: Setting, values: dict[str, object]) -> None:
+    axes = channel_axes(make_plan(anatomy_of_digits_vit(), base.replace(**values)))
+    assert axes["patch_embed:input"] == 1  # [N, C, H, W]
+    for index in range(len(digits_vit().blocks)):  # type: ignore[arg-type]
+        path = f"blocks.{index}"
+        for layer in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
+            assert axes[f"{path}.{layer}:input"] == 2  # [N, T, C]
+        assert axes[f"{path}.add:sum"] == 2
+        assert axes[f"{path}.attn.matmul:left"] == 3  # queries [N, heads, T, d]
+        assert axes[f"{path}.attn.matmul:right"] == 2  # keys, turned around: [N, heads, d, T]
+        assert axes[f"{path}.attn.matmul_1:left"] == 3  # probabilities [N, heads, T, T]
+        assert axes[f"{path}.attn.matmul_1:right"] == 3  # values [N, heads, T, d]
+    assert axes["head:input"] == 1  # [N, C]
+
+
+@pytest.mark.parametrize(("granularity", "parameters"), [("per-channel", "static"), ("per-token", "dynamic")])
+def test_keys_have_a_scale_per_feature_or_per_token(base: Setting, granularity: str, parameters: str) -> None:
+    """Read off the keys that reach the product, [N, heads, d, T]: two bits are three levels of what shares a scale."""
+    model, inputs = digits_vit(), images(1, 8)
+    setting = base.replace(activation_granularity=granularity, activation_parameters=parameters, activation_bits=2)
+    placed = place(model, make_plan(anatomy_of_digits_vit(), setting)).eval()
+    initialize_weights(placed)
+    with torch.no_grad():
+        with calibrating(placed):
+            placed(inputs)
+        with Operands() as quantized:
+            placed(inputs)
+    keys = next(right for kind, _, right in quantized.found if kind == "matmul")
+    assert keys.shape == (3, 4, 10, 17)
+    of_a_feature = max(row.unique().numel() for row in keys.movedim(2, 0).reshape(10, -1))
+    of_a_token = max(row.unique().numel() for row in keys.movedim(2, -1).reshape(-1, 10))
+    assert (of_a_feature <= 3) == (granularity == "per-channel")
+    assert (of_a_token <= 3) == (granularity == "per-token")
+
+
+class SharedOperand(nn.Module):
+    """Attention without projections: queries and keys are one tensor, read once as it is and once turned around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(4, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        return self.head(((x @ x.transpose(1, 2)).softmax(-1) @ x).mean(1))
+
+
+def test_one_tensor_on_one_grid_unless_its_scales_lie_along_an_axis(base: Setting) -> None:
+    anatomy = dissect(SharedOperand(), torch.randn(2, 5, 4))
+    shared = {row.site: row.quantizer for row in make_plan(anatomy, base).rows}
+    assert shared["matmul:left"] == shared["matmul:right"] == shared["matmul_1:right"] == "matmul:left"
+    plan = make_plan(anatomy, base.replace(activation_granularity="per-channel"))
+    apart = {row.site: row.quantizer for row in plan.rows}
+    assert apart["matmul:right"] == "matmul:right"
+    assert apart["matmul:left"] == apart["matmul_1:right"] == "matmul:left"
+    axes = channel_axes(plan)
+    assert (axes["matmul:left"], axes["matmul:right"]) == (2, 1)
