@@ -22,7 +22,10 @@ from suite.tasks import get_task
 
 WEIGHTS_NAME = "weights.safetensors"
 # What each recipe trains: model, task, title.
-SUBJECTS = {"digits-resnet": ("digits-resnet", "digits", "Residual CNN for the embedded digits")}
+SUBJECTS = {
+    "digits-resnet": ("digits-resnet", "digits", "Residual CNN for the embedded digits"),
+    "digits-vit": ("digits-vit", "digits", "Vision transformer for the embedded digits"),
+}
 
 
 @dataclass(frozen=True)

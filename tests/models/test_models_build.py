@@ -29,6 +29,9 @@ def parameters(model: torch.nn.Module) -> int:
         # He et al. 2015, table 6: 0.27 million; counted by hand: 269,722 with ten classes.
         ("resnet20", 269_722, (3, 32, 32)),
         ("digits-resnet", 38_266, (1, 8, 8)),
+        # Patches 4 * 40 + 40, token and positions 40 + 17 * 40, norms 9 * 80, classifier 410; in each of four blocks
+        # 41 * 120 for queries, keys and values, 41 * 40, 41 * 80 and 81 * 40.
+        ("digits-vit", 200 + 720 + 720 + 410 + 4 * (4_920 + 1_640 + 3_280 + 3_240), (1, 8, 8)),
     ],
 )
 def test_own_architectures_have_their_size_and_give_one_logit_per_class(id, count, shape):
@@ -37,6 +40,24 @@ def test_own_architectures_have_their_size_and_give_one_logit_per_class(id, coun
     assert not model.training
     assert model(torch.randn(2, *shape)).shape == (2, 10)
     assert build_model(id, classes=7)(torch.randn(2, *shape)).shape == (2, 7)
+
+
+def test_the_vision_transformer_for_digits_computes_what_timms_of_this_size_computes():
+    ensure_torchvision()
+    timm = pytest.importorskip("timm")
+    model = build_model("digits-vit", seed=2)
+    torch.manual_seed(5)
+    for parameter in model.parameters():  # the class token and the norms begin as constants
+        torch.nn.init.normal_(parameter, std=0.3)
+    twin = timm.models.vision_transformer.VisionTransformer(
+        img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=40, depth=4, num_heads=4, mlp_ratio=2.0
+    ).eval()
+    names = {name: name.replace("patch_embed.", "patch_embed.proj.") for name in model.state_dict()}
+    twin.load_state_dict({names[name]: tensor for name, tensor in model.state_dict().items()})
+    images = torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), twin(images), rtol=1e-4, atol=1e-4)
+        assert float(twin(images).std()) > 0.1
 
 
 def test_names_of_the_public_cifar_resnet_are_kept():
