@@ -120,8 +120,8 @@ def test_whole_run(case: str) -> None:
     check_close(twin(x), first, RUN_TOLERANCE)
     assert functional.mse_loss(twin(x), target).item() == pytest.approx(vectors.number(f"{case}.mse_before"), rel=1e-3)
     rates = {name: vectors.number(f"{case}.lr_{name}") for name in ("w", "bias", "qparams_w", "qparams_in")}
-    twin.weight.range_rate_ratio = rates["qparams_w"] / rates["w"]
-    groups = twin.weight.parameter_groups(rates["w"])
+    twin.weight.weight_rate_ratio = rates["w"] / rates["qparams_w"]
+    groups = twin.weight.parameter_groups(rates["qparams_w"])
     groups += [{"params": [twin.bias], "lr": rates["bias"]}]
     groups += [{"params": [twin.x_range, twin.x_min], "lr": rates["qparams_in"]}]
     optimizer = torch.optim.Adam(groups)

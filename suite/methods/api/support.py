@@ -40,3 +40,20 @@ LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
     "labels": ("labeled", "pseudo-labeled"),
     "checkpoint": ("last", "best-on-validation"),
 }
+
+# The rounding of weights is learned from the outputs of parts of the network; steps of activations may be, too.
+LEARNED_ROUNDING: Mapping[str, tuple[object, ...]] = {
+    "weight_range": ("learned-rounding",),
+    "weight_granularity": ("per-tensor", "per-channel"),
+    "activation_range": ("learned-step",),
+    "activation_granularity": ("per-tensor", "per-channel"),
+    "activation_parameters": ("static",),
+    "gradient_mask": ("round-then-clip", "clip-then-round"),
+    "step_gradient_scale": ("none", "features", "all-elements", "elements-per-channel"),
+    "weight_precision": ("fixed",),
+    "activation_precision": ("fixed",),
+    "activation_constraint": ("none",),
+    "data_source": ("real",),
+    "labels": ("unlabeled",),
+    "checkpoint": ("last",),
+}

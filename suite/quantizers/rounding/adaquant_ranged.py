@@ -46,12 +46,12 @@ class RangedAdaQuant(LearnedRounding):
 
     starting_range: Tensor
 
-    def __init__(self, weight: Tensor, quantizer: Quantizer, *, range_rate_ratio: float = 100.0) -> None:
+    def __init__(self, weight: Tensor, quantizer: Quantizer, *, weight_rate_ratio: float = 0.01) -> None:
         super().__init__(weight, quantizer)
         spec = self.spec
         if spec.symmetric:
             raise SuiteError("the public form of AdaQuant learns a minimum", hint="use asymmetric weights")
-        self.range_rate_ratio = range_rate_ratio
+        self.weight_rate_ratio = weight_rate_ratio
         self.top = float(spec.qmax - spec.qmin)
         self.w = nn.Parameter(weight.detach().to(self.ratio.dtype).clone())
         self.range = nn.Parameter(self.scale * self.top)
@@ -77,10 +77,10 @@ class RangedAdaQuant(LearnedRounding):
         return self._zero_point(self._step()) + self.spec.qmin
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
-        """The weight at `rate`, in its own units; range and minimum at `rate` times the ratio (1e-5 and 1e-3 there)."""
+        """Range and minimum at `rate`, the weight at `rate` times the ratio (there 1e-3 and 1e-5), in their own units."""
         return [
-            {"params": [self.w], "lr": rate},
-            {"params": [self.range, self.minimum], "lr": rate * self.range_rate_ratio},
+            {"params": [self.w], "lr": rate * self.weight_rate_ratio},
+            {"params": [self.range, self.minimum], "lr": rate},
         ]
 
     @torch.no_grad()
