@@ -107,4 +107,4 @@ def _key(group: Group, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _title(part: Part, names: Sequence[str], key: Sequence[str]) -> str:
-    return ", ".join(part.factor(name).level(level).shown for name, level in zip(names, key, strict=True))
+    return ", ".join(part.factor(name).named(level) for name, level in zip(names, key, strict=True))

@@ -251,7 +251,11 @@ def _reference_rows(study: Study, size: str, cells: Sequence[Cell], evidence: Ev
             rows.append(
                 ReferenceRow(
                     says=reference.says,
-                    where=", ".join(level for name, level in group.levels.items() if name != "part"),
+                    where=", ".join(
+                        study.part(group.levels["part"]).factor(name).named(level)
+                        for name, level in group.levels.items()
+                        if name != "part"
+                    ),
                     reference=scores,
                     measured="not measured" if ours is None else numbers.percent(ours.mean),
                     interval=_bounds(ours.interval, True) if ours is not None else numbers.NOTHING,
@@ -269,7 +273,7 @@ def _cost_rows(study: Study, results: Sequence[CellResult]) -> list[CostRow]:
         levels = result.cell.levels
         part = study.part(levels["part"])
         names = shown.get(part.id, tuple(factor.name for factor in part.factors[:1]))
-        title = ", ".join(part.factor(name).level(levels[name]).shown for name in names)
+        title = ", ".join(part.factor(name).named(levels[name]) for name in names)
         gathered.setdefault(f"{part.title}: {title}", []).append(result)
     rows = []
     for name, held in gathered.items():

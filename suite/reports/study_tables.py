@@ -145,7 +145,7 @@ def _key(group: Group, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _title(part: Part, names: Sequence[str], key: Sequence[str]) -> str:
-    return ", ".join(part.factor(name).level(level).shown for name, level in zip(names, key, strict=True))
+    return ", ".join(part.factor(name).named(level) for name, level in zip(names, key, strict=True))
 
 
 def _headers(
@@ -157,6 +157,6 @@ def _headers(
         cells: list[HeaderCell] = []
         for _, run in itertools.groupby(columns, key=lambda column: column[: depth + 1]):
             held = list(run)
-            cells.append(HeaderCell(part.factor(name).level(held[0][depth]).shown, len(held)))
+            cells.append(HeaderCell(part.factor(name).named(held[0][depth]), len(held)))
         rows.append(tuple(cells))
     return tuple(rows)

@@ -96,8 +96,8 @@ class _Run:
             self.results[id] = CellResult(self.cells[id], State.WAITING)
         self.renew()
         while self.waiting or self.running:
-            while self.waiting and len(self.running) < self.executor.slots:
-                self.start(self.cells[self.waiting.popleft()])
+            while len(self.running) < self.executor.slots and (cell := self.next()) is not None:
+                self.start(cell)
             for ended in self.executor.ended(WAIT_SECONDS):
                 self.finish(ended)
             self.renew()
@@ -105,6 +105,15 @@ class _Run:
     def renew(self) -> None:
         self.forecast.look(self.results.values(), self.executor.slots)
         self.display.renew(self.results, self.forecast)
+
+    def next(self) -> Cell | None:
+        """The first waiting cell whose very run is not being computed for another cell; later it finds that record."""
+        computed = {key_of(self.cells[id], self.conditions) for id in self.running}
+        for id in self.waiting:
+            if key_of(self.cells[id], self.conditions) not in computed:
+                self.waiting.remove(id)
+                return self.cells[id]
+        return None
 
     def start(self, cell: Cell) -> None:
         job = self.job(cell)

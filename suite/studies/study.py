@@ -41,10 +41,6 @@ class Level:
     choice: Choice
     title: str = ""
 
-    @property
-    def shown(self) -> str:
-        return self.title or self.id
-
 
 @dataclass(frozen=True)
 class Factor:
@@ -64,6 +60,13 @@ class Factor:
 
     def level(self, id: str) -> Level:
         return next(level for level in self.levels if level.id == id)
+
+    def named(self, id: str) -> str:
+        """A level as a table names it: by its title, by its id, and a bare number with what it counts (`4 bits`)."""
+        level = self.level(id)
+        if level.title:
+            return level.title
+        return f"{id} {self.shown}" if id.replace(".", "", 1).isdigit() else id
 
 
 @dataclass(frozen=True)
