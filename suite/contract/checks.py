@@ -13,6 +13,7 @@ from pathlib import Path
 
 from suite.axes import AXES, Setting
 from suite.cards import Card, MethodChoice
+from suite.contract.continuing import continuing_checks
 from suite.contract.failures import failure_checks
 from suite.contract.results import CheckResult
 from suite.contract.trials import base_setting, trials
@@ -62,6 +63,9 @@ def _all_checks(name: str, kind: type[Method], folder: Path, axes: tuple[str, ..
     yield from axis_checks(kind, bench, axes)
     if axes is None:
         yield from determinism_checks(kind, bench)
+        yield from continuing_checks(
+            kind, lambda mortal, store: TrialBench(mortal, folder).record(base_setting(kind), store=store)
+        )
         yield from budget_checks(kind, bench)
         yield from failure_checks(kind, base_setting(kind))
 
