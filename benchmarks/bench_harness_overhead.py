@@ -30,7 +30,7 @@ from suite.methods.lsq import LearnedStepSize
 from suite.models import build_model
 from suite.plan import Plan, calibrating, dissect, initialize_weights, make_plan, place, prepare, quantizers_of
 from suite.tasks import LabelledTensors
-from suite.tasks.images import fingerprint
+from suite.tasks.fingerprints import fingerprint
 
 BATCH, STEPS, ROUNDS, LIMIT = 128, 8, 5, 1.03
 RECIPE = Recipe(steps=STEPS, batch_size=BATCH, learning_rate=1e-3, momentum=0.9, compilation=Compilation.NEVER)

@@ -58,10 +58,14 @@ class _Notes:
 
 
 def contrasting(first: Tensor, others: Tensor) -> list[Tensor]:
-    """Three batches for an audit: some images; others with less contrast; the same others unchanged."""
+    """Three batches for an audit: some inputs; others with less contrast; the same others unchanged.
+
+    Tokens have no contrast: a sequence that repeats its first token says less in the same way.
+    """
     if len(others) == 0:
         others = first.flip(0)
-    return [first, others * CONTRAST, others]
+    duller = others * CONTRAST if others.is_floating_point() else others[:, :1].expand_as(others).contiguous()
+    return [first, duller, others]
 
 
 @torch.no_grad()

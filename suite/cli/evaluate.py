@@ -153,6 +153,8 @@ def as_text(evaluation: Evaluation) -> str:
         lines.append(
             f"  difference {100 * record.difference:+8.2f} points, 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]"
         )
+    for name, values in record.figures.get("test", {}).items():
+        lines.append(f"  {name}: {values['float']:.4f} float, {values['quantized']:.4f} quantized")
     if record.average_weight_bits is not None and record.average_activation_bits is not None:
         lines.append(
             f"  bits       weights {record.average_weight_bits:.2f}, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from suite.errors import Unsupported
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from suite.plan import Plan
 
@@ -36,16 +36,15 @@ def plan_for(card_path: Path, model_id: str | None = None, assignments: Sequence
     if chosen is None:
         raise Unsupported(f"{card_path} names no model", hint="give one with --model")
 
-    import torch
-
     from suite.plan import dissect, make_plan
 
-    model, shape = _model_and_input(chosen, card.task)
-    return make_plan(dissect(model, torch.zeros(1, *shape)), setting)
+    return make_plan(dissect(*_model_and_input(chosen, card.task)), setting)
 
 
-def _model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, tuple[int, ...]]:
-    """A model with random weights, which have no part in a plan, and the shape of one of its inputs."""
+def _model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
+    """A model with random weights, which have no part in a plan, and an input such as it reads."""
+    import torch
+
     from suite.models import build_model, shipped_baselines
     from suite.tasks import FACTS
 
@@ -56,12 +55,14 @@ def _model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, tuple[i
         # timm says of each of its models what it was made for.
         configuration = getattr(model, "default_cfg", None)
         stated = configuration.get("input_size") if isinstance(configuration, dict) else None
-        return model, tuple(stated) if stated else _LIBRARY_INPUT
+        return model, torch.zeros(1, *(stated or _LIBRARY_INPUT))
     made_for = [task for task, facts in FACTS.items() if facts.default_model in (id, architecture)]
     tasks = [baseline.task if baseline is not None else None, *made_for, card_task]
     for task in tasks:
         if task in FACTS:
-            return build_model(architecture, FACTS[task].classes), FACTS[task].input_shape
+            facts = FACTS[task]
+            example = torch.zeros(1, *facts.input_shape, dtype=getattr(torch, facts.input_type))
+            return build_model(architecture, facts.classes), example
     raise Unsupported(f"nothing says which inputs '{id}' takes", hint="name a task in the card")
 
 

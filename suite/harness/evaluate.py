@@ -45,6 +45,7 @@ from suite.statistics import paired_difference
 from suite.tasks import Split, Task, get_task
 from suite.tasks.vault import sealed
 
+FLOAT_MODEL, QUANTIZED_MODEL = "float model on the test examples", "quantized model on the test examples"
 EVALUATION_BATCH = 250
 """Examples in one forward pass of an evaluation; part of a run's identity, because it decides floating-point sums."""
 ONE_BY_ONE = 1
@@ -103,7 +104,6 @@ class _Measured:
     message: str = ""
     claims: Claims | None = None
     figures: dict[str, Any] = field(default_factory=dict)
-    further: dict[str, float] = field(default_factory=dict)
     correct: Tensor | None = None
     report: AuditReport | None = None
 
@@ -151,7 +151,7 @@ class _Run:
             device=self.device,
         )
         self.knocks: tuple[str, ...] = ()
-        self.float_further: dict[str, float] = {}
+        self.further: dict[str, dict[str, float]] = {}  # by label of an evaluation: what else the task measures
         self.watch = InputWatch(task.input_shape, task.fingerprints(Split.TEST))
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
@@ -165,11 +165,8 @@ class _Run:
         model = self.model if save_model and measured.status is Status.COMPLETED else None
         return record, run_files(self.request, record, float_correct, measured.correct, model)
 
-    def answers(self, model: nn.Module, label: str, batch_size: int, further: dict[str, float]) -> Tensor:
-        """Per test label: was `model` right? Moves no random stream and no state of the model.
-
-        Means of what else the task measures are put into `further`.
-        """
+    def answers(self, model: nn.Module, label: str, batch_size: int) -> Tensor:
+        """Per test label: was `model` right? Moves no random stream and no state of the model."""
         training = model.training
         model.eval()
         found: list[Tensor] = []
@@ -184,14 +181,12 @@ class _Run:
                     beside.setdefault(name, []).append(values)
                 bar.advance(len(labels))
         model.train(training)
-        further.update({name: float(torch.cat(parts).double().mean()) for name, parts in beside.items()})
+        self.further[label] = {name: float(torch.cat(parts).double().mean()) for name, parts in beside.items()}
         return torch.cat(found)
 
     def _float_answers(self) -> Tensor:
         try:
-            return self.answers(
-                self.reference, "float model on the test examples", EVALUATION_BATCH, self.float_further
-            )
+            return self.answers(self.reference, FLOAT_MODEL, EVALUATION_BATCH)
         except Diverged as broken:
             raise SuiteError(f"the float model cannot be a baseline: {broken}", hint="check its weights") from broken
 
@@ -257,9 +252,7 @@ class _Run:
         """Score the model the method left behind, and look at it from outside."""
         try:
             batch_size = evaluation_batch(self.setting)
-            measured.correct = self.answers(
-                self.model, "quantized model on the test examples", batch_size, measured.further
-            )
+            measured.correct = self.answers(self.model, QUANTIZED_MODEL, batch_size)
         except Exception as error:  # the method's doing: until it worked on it, this model ran
             measured.status, measured.message = self._ending(error)
             return
@@ -341,12 +334,9 @@ class _Run:
 
     def _figures(self, measured: _Measured) -> dict[str, Any]:
         """The method's own figures, and under `test` what the task measures beside the score."""
-        if not measured.further:
-            return measured.figures
-        test = {
-            name: {"float": self.float_further[name], "quantized": value} for name, value in measured.further.items()
-        }
-        return {**measured.figures, "test": test}
+        before, after = self.further[FLOAT_MODEL], self.further.get(QUANTIZED_MODEL, {})
+        test = {name: {"float": before[name], "quantized": value} for name, value in after.items()}
+        return {**measured.figures, "test": test} if test else measured.figures
 
 
 def command_of(request: Request) -> str:

@@ -7,8 +7,8 @@ those of the test split.
 What it sees: every call of a watched model and of its copies (`copy.deepcopy`, also of fx graph modules), compiled or
 not. Under `torch.compile` the hook itself stays uncompiled; a call inside a larger compiled function breaks its graph
 there, and `fullgraph=True` around a watched model is refused by torch. What it does not see: calls of an inner module
-alone, models built anew from inner modules, and inputs changed in any bit before they enter. The test inputs are out of
-reach for other reasons too (`suite.tasks.vault`).
+alone, models built anew from inner modules, and inputs changed in any bit or cut before they enter. The test inputs are
+out of reach for other reasons too (`suite.tasks.vault`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from suite.tasks.images import fingerprint
+from suite.tasks.fingerprints import fingerprint
 
 COMPACT_EVERY = 2**16
 MOST_DISTINCT = 2**22
@@ -34,7 +34,7 @@ class WatchReport:
 
     distinct_inputs: int
     inputs: int
-    """Images that entered, repetitions counted."""
+    """Inputs that entered, repetitions counted."""
     forbidden_inputs: int
     """Distinct inputs that belong to the test split."""
     saturated: bool
@@ -102,7 +102,7 @@ class InputWatch:
         for value in (*arguments, *keywords.values()):
             if not isinstance(value, Tensor) or isinstance(value, FakeTensor):
                 continue
-            if tuple(value.shape[1:]) == self.input_shape and value.is_floating_point():
+            if tuple(value.shape[1:]) == self.input_shape and value.dtype is not torch.bool:
                 self._add(value)
 
     def _add(self, inputs: Tensor) -> None:

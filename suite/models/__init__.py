@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MODELS: Registry[Callable[[int], nn.Module]] = Registry("model", "suite.models")
+MODELS.register("char-transformer", "suite.models.char_transformer:build")
 MODELS.register("digits-resnet", "suite.models.digits_resnet:build")
 MODELS.register("digits-vit", "suite.models.digits_vit:build")
 MODELS.register("resnet20", "suite.models.resnet20:build")

@@ -41,16 +41,18 @@ def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: i
 
 
 def require_fit(model: nn.Module, id: str, task: Task) -> None:
-    """Refuse a model that cannot read the task's images, or that does not give one logit per class."""
-    expected = (1, task.classes)
+    """Refuse a model that cannot read the task's inputs, or that does not give one logit per class and label."""
+    expected = (1, task.classes, *task.label_shape)
+    example = torch.zeros(1, *task.input_shape, dtype=getattr(torch, task.input_type))
     try:
         with torch.no_grad():
-            found = tuple(model(torch.zeros(1, *task.input_shape)).shape)
-    except (RuntimeError, AssertionError, ValueError) as error:
+            found = tuple(model(example).shape)
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         shape = "x".join(str(length) for length in task.input_shape)
+        what = "images" if task.input_type == "float32" else "tokens"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Unsupported(
-            f"'{id}' cannot read the {shape} images of '{task.id}': {reason}",
+            f"'{id}' cannot read the {shape} {what} of '{task.id}': {reason}",
             hint=f"the model of this task is '{task.default_model}'",
         ) from error
     if found != expected:

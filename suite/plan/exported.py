@@ -39,6 +39,8 @@ _CHECKS = frozenset({"assert_tensor_metadata", "assert_scalar", "sym_constrain_r
 _COPIES = frozenset({"lift_fresh_copy", "detach", "alias"})
 _AGAIN = re.compile(r"@\d+")  # how unflatten calls the second call of one module
 _CHECK_MODULE = "_guards_fn"
+EXAMPLES = 3
+"""Examples to export with: 0 and 1 are cases of their own, and 2 is the size of too much else."""
 
 
 def exported(model: nn.Module, form: InputForm) -> Hierarchy:
@@ -48,7 +50,7 @@ def exported(model: nn.Module, form: InputForm) -> Hierarchy:
     """
     mode = model.training
     state = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
-    example = torch.zeros(form.shape, dtype=getattr(torch, form.dtype), device=state.device)
+    example = torch.zeros(_sizes(form), dtype=getattr(torch, form.dtype), device=state.device)
     dynamic = dict.fromkeys(range(min(2, example.dim()) if form.tokens else 1), Dim.AUTO)
     try:
         with torch.no_grad(), _quietly():
@@ -60,15 +62,30 @@ def exported(model: nn.Module, form: InputForm) -> Hierarchy:
     finally:
         model.train(mode)
     given = next(node for node in parts.graph.nodes if node.op == "placeholder")
-    open_axes = tuple(isinstance(size, torch.SymInt) for size in given.meta["val"].shape)
+    open_axes = tuple(_is_open(size) for size in given.meta["val"].shape)
     if not open_axes[0]:
         raise Unsupported(
-            f"torch.export follows {type(model).__name__} for batches of {form.shape[0]} examples only",
+            f"torch.export follows {type(model).__name__} for one number of examples only",
             hint="its forward may not branch on the number of examples",
         )
     hierarchy = Hierarchy(model, {}, Export(form, open_axes))
     _write(hierarchy, "", model, parts)
     return hierarchy
+
+
+def _sizes(form: InputForm) -> tuple[int, ...]:
+    """The sizes to export with: no two alike, and a length inside the context, whose end may be a case of its own.
+
+    A mask of the whole context, cut to a length that is all of it, would make that length the only one.
+    """
+    _, *others = form.shape
+    if form.tokens and others and others[0] > EXAMPLES + 1:
+        others[0] -= 1
+    return (EXAMPLES, *others)
+
+
+def _is_open(size: int | torch.SymInt) -> bool:
+    return isinstance(size, torch.SymInt) and bool(size.node.expr.free_symbols)
 
 
 @contextmanager

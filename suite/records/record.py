@@ -97,7 +97,8 @@ class Record:
     feature_map_total_bytes: int | None = None
     audit: AuditResult | None = None
     figures: dict[str, Any] = field(default_factory=dict)
-    """What the method measured of its own work; the audit does not look at it."""
+    """What the method measured of its own work; the audit does not look at it. `test` is the suite's: what the task
+    measures on the test split beside the score, of the float and the quantized model."""
     costs: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     plan: list[Any] = field(default_factory=list)

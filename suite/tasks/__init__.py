@@ -20,6 +20,7 @@ TASKS: Registry[Callable[[Path | None], Task]] = Registry("task", "suite.tasks")
 TASKS.register("digits", "suite.tasks.digits:load")
 TASKS.register("cifar10", "suite.tasks.cifar10:load")
 TASKS.register("cifar10-clean40k", "suite.tasks.cifar10_clean40k:load")
+TASKS.register("shakespeare-characters", "suite.tasks.shakespeare:load")
 
 
 def get_task(id: str, data: str | Path | None = None) -> Task:

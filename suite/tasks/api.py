@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 TOP1 = "top-1 accuracy"
+NEXT_TOKEN = "next-token accuracy"
 
 
 class Split(StrEnum):
@@ -26,7 +28,10 @@ class Split(StrEnum):
 
 @dataclass(frozen=True)
 class LabelledTensors:
-    """Examples in memory: inputs already preprocessed (images float32 [N, C, H, W]); labels int64 [N]; ids int64 [N].
+    """Examples in memory, already preprocessed.
+
+    Inputs are images (float32 [N, C, H, W]) or tokens (int64 [N, T]); labels int64 [N], or [N, T] with one a position;
+    ids int64 [N].
 
     An id names an example for ever (its index in the official data set), whatever part of the data is present.
     """
@@ -36,7 +41,7 @@ class LabelledTensors:
     ids: torch.Tensor
 
     def __len__(self) -> int:
-        return int(self.labels.shape[0])
+        return int(self.ids.shape[0])
 
     def select(self, indices: torch.Tensor) -> LabelledTensors:
         """The examples at `indices` (int64 positions, not ids), copied."""
@@ -55,7 +60,17 @@ class Task(Protocol):
     @property
     def classes(self) -> int: ...
     @property
-    def input_shape(self) -> tuple[int, int, int]: ...
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def input_type(self) -> str:
+        """The type of inputs as torch names it: float32, or int64 for the numbers of tokens."""
+        ...
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Of the labels of one example. A network's output is [N, classes, *label_shape]."""
+        ...
+
     @property
     def default_model(self) -> str: ...
     @property
@@ -79,5 +94,15 @@ class Task(Protocol):
     def train_size(self) -> int: ...
     def split(self, name: Split) -> LabelledTensors: ...
     def fingerprints(self, name: Split) -> torch.Tensor: ...
-    def augment(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor: ...
-    def outcomes(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor: ...
+    @property
+    def augment(self) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None:
+        """Varies training inputs; None where the task has no way to."""
+        ...
+
+    def outcomes(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Right or wrong, once a label: bool [labels]."""
+        ...
+
+    def figures(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Further figures beside the score, by name, one number a label; a record keeps their means."""
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from suite.tasks.api import TOP1
+from suite.tasks.api import NEXT_TOKEN, TOP1
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,17 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """How a text becomes the numbers that a network reads."""
+
+    what: str
+
+    def sentence(self) -> str:
+        """The text a card and a report show, and that a task's identity covers."""
+        return self.what
+
+
+@dataclass(frozen=True)
 class TaskFacts:
     """The facts of one task that need neither torch nor the data."""
 
@@ -41,11 +52,13 @@ class TaskFacts:
     title: str
     source: str
     classes: int
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     default_model: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Tokens
     splits: str
     metric: str = TOP1
+    input_type: str = "float32"  # as torch names it; int64 for the numbers of tokens
+    label_shape: tuple[int, ...] = ()  # of the labels of one example: () for one label, (T,) for one a position
 
 
 # Measured on the 1,024 training images of the split: mean 0.3046, standard deviation 0.3757 of pixels/16.
@@ -88,6 +101,22 @@ FACTS: dict[str, TaskFacts] = {
             default_model="resnet20",
             preprocessing=_CIFAR10,
             splits="train and calibration pool: official train images 0-39,999 present; test: 40,000-49,999 present",
+        ),
+        TaskFacts(
+            id="shakespeare-characters",
+            title="Tiny Shakespeare, the next character",
+            source="tiny Shakespeare (Karpathy 2015), 1,115,394 characters of plays in the public domain",
+            classes=65,
+            input_shape=(128,),
+            default_model="char-transformer",
+            preprocessing=Tokens(
+                "windows of 128 characters without overlap; a character's number is its place among all characters of "
+                "the text in the order of their code points"
+            ),
+            splits="train and calibration pool: the first 90 % of the characters; test: the last 5 %; 5 % unread",
+            metric=NEXT_TOKEN,
+            input_type="int64",
+            label_shape=(128,),
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Tasks: an image classification task held in memory, with its hashes and the guard in front of its test split."""
+"""Tasks: an image classification task held in memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from suite.tasks import vault
-from suite.tasks.api import LabelledTensors, Split
-from suite.tasks.catalogue import TaskFacts
-from suite.tasks.images import augment, fingerprint, normalise, top1_outcomes
+from suite.tasks.api import LabelledTensors
+from suite.tasks.catalogue import Preprocessing, TaskFacts
+from suite.tasks.images import augment, normalise
+from suite.tasks.stored import StoredTask
 
 
 @dataclass(frozen=True)
@@ -39,55 +39,22 @@ class RawExamples:
         return sha.hexdigest()
 
 
-class ImageTask:
-    """The splits of one data set, its preprocessing and its metric; see `suite.tasks.api.Task`."""
+class ImageTask(StoredTask[RawExamples]):
+    """Images and their classes; see `suite.tasks.api.Task`."""
 
     def __init__(self, facts: TaskFacts, train: RawExamples, test: RawExamples, notes: tuple[str, ...] = ()) -> None:
-        self.id = facts.id
-        self.title = facts.title
-        self.metric = facts.metric
-        self.classes = facts.classes
-        self.input_shape = facts.input_shape
-        self.default_model = facts.default_model
-        self.preprocessing = facts.preprocessing.sentence()
-        self.notes = notes
-        self.train_size = len(train)
-        self._facts = facts
-        # The calibration pool is the training split itself; both names lead to one set of tensors.
-        self._raw = {Split.TRAIN: train, Split.TEST: test}
-        self._tensors: dict[Split, LabelledTensors] = {}
-        parts = {split.value: raw.digest() for split, raw in self._raw.items()} | {"calibration": "train"}
-        self.data_hash = _digest(parts)
-        self.identity = _digest(
-            {"id": self.id, "metric": self.metric, "preprocessing": self.preprocessing, "data": self.data_hash}
+        super().__init__(facts, train, test, notes)
+        assert isinstance(facts.preprocessing, Preprocessing)
+        self._how = facts.preprocessing
+
+    def prepared(self, raw: RawExamples) -> LabelledTensors:
+        """Normalised images."""
+        return LabelledTensors(
+            normalise(torch.from_numpy(raw.pixels), self._how),
+            torch.from_numpy(raw.labels),
+            torch.from_numpy(raw.ids),
         )
-
-    def split(self, name: Split) -> LabelledTensors:
-        """The preprocessed examples of one split; the test split is refused while a method runs."""
-        if name is Split.TEST:
-            vault.require_open(self.id)
-        stored = Split.TEST if name is Split.TEST else Split.TRAIN
-        if stored not in self._tensors:
-            raw = self._raw[stored]
-            self._tensors[stored] = LabelledTensors(
-                normalise(torch.from_numpy(raw.pixels), self._facts.preprocessing),
-                torch.from_numpy(raw.labels),
-                torch.from_numpy(raw.ids),
-            )
-        return self._tensors[stored]
-
-    def fingerprints(self, name: Split) -> torch.Tensor:
-        """int64 [N]: what `fingerprint` gives for every image of a split, to recognise it inside a model."""
-        return fingerprint(self.split(name).inputs)
 
     def augment(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Training images varied as the preprocessing says; draws come from `generator` alone."""
-        return augment(images, self._facts.preprocessing, generator)
-
-    def outcomes(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Correct or not, per example; the score is their mean."""
-        return top1_outcomes(logits, labels)
-
-
-def _digest(parts: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return augment(images, self._how, generator)

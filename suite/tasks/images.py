@@ -1,14 +1,10 @@
-"""Tasks: image arithmetic shared by the image tasks: normalisation, augmentation, fingerprints, top-1 outcomes."""
+"""Tasks: image arithmetic shared by the image tasks: normalisation and augmentation."""
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import torch
 
 from suite.tasks.catalogue import Preprocessing
-
-_FINGERPRINT_IMAGES = 256  # at a time: small enough to stay in the processor's cache
 
 
 def normalise(pixels: torch.Tensor, how: Preprocessing) -> torch.Tensor:
@@ -38,33 +34,3 @@ def augment(images: torch.Tensor, how: Preprocessing, generator: torch.Generator
         flip = torch.rand(count, generator=generator, device=generator.device).to(images.device) < 0.5
         crops = torch.where(flip.view(-1, 1, 1, 1), crops.flip(-1), crops)
     return crops
-
-
-@lru_cache(maxsize=8)
-def _multipliers(shape: tuple[int, ...]) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0x5EED)
-    return torch.randint(-(2**63), 2**63 - 1, shape, generator=generator, dtype=torch.int64) | 1
-
-
-def fingerprint(images: torch.Tensor) -> torch.Tensor:
-    """One int64 per image [N, ...]: sum over pixels of bits(pixel) * multiplier, modulo 2^64.
-
-    Integer sums are exact, so the value does not depend on batch size, memory layout, threads or device, and two
-    different images share it with probability about 2^-63. It recognises an image bit for bit, not a changed copy.
-    """
-    multipliers = _multipliers(tuple(images.shape[1:])).to(images.device)
-    sums = []
-    for start in range(0, len(images), _FINGERPRINT_IMAGES):
-        part = images.detach()[start : start + _FINGERPRINT_IMAGES]
-        # Adding zero turns -0.0 into 0.0, which compare equal but differ in their bits.
-        bits = (part.to(torch.float32) + 0.0).contiguous().view(torch.int32).to(torch.int64)
-        sums.append((bits * multipliers).flatten(1).sum(dim=1))
-    return torch.cat(sums) if sums else torch.zeros(0, dtype=torch.int64)
-
-
-def top1_outcomes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Whether the largest logit is the label's: bool [N].
-
-    A row that holds NaN is wrong: `argmax` would return the place of the NaN, and a diverged model would score 10 %.
-    """
-    return (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from suite.harness import watch as watch_module
 from suite.harness.watch import InputWatch
 from suite.models import build_model
-from suite.tasks.images import fingerprint
+from suite.tasks.fingerprints import fingerprint
 
 SHAPE = (1, 6, 6)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from suite.tasks.catalogue import FACTS
-from suite.tasks.images import augment, fingerprint, normalise, top1_outcomes
+from suite.tasks.fingerprints import fingerprint
+from suite.tasks.images import augment, normalise
+from suite.tasks.scoring import top1_outcomes
 
 CIFAR10 = FACTS["cifar10"].preprocessing
 DIGITS = FACTS["digits"].preprocessing
