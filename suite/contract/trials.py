@@ -36,6 +36,8 @@ COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("percentile", 99.9): {"activation_range": "percentile"},
     ("skip_connection", "full-precision"): {"residual_connection": "full-precision"},
     ("residual_connection", "quantized"): {"skip_connection": "quantized"},
+    # The result of the activation function behind a sum is that sum, which has to be on a grid then.
+    ("activation_function", "quantized"): {"skip_connection": "quantized", "residual_connection": "quantized"},
     ("weight_precision", "mixed"): {"weight_bits": 4},
     ("activation_precision", "mixed"): {"activation_bits": 4},
 }

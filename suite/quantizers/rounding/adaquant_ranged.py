@@ -77,7 +77,7 @@ class RangedAdaQuant(LearnedRounding):
         return self._zero_point(self._step()) + self.spec.qmin
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
-        """Range and minimum at `rate`, the weight at `rate` times the ratio (there 1e-3 and 1e-5), in their own units."""
+        """Range and minimum at `rate`, the weight at `rate` times the ratio; in their own units (1e-3, 1e-5 there)."""
         return [
             {"params": [self.w], "lr": rate * self.weight_rate_ratio},
             {"params": [self.range, self.minimum], "lr": rate},
