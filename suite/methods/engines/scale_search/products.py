@@ -1,0 +1,273 @@
+"""Methods, scale search engine: the products of a placed model, and what they read and give in the float model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from suite.plan import Kind, all_off, quantizers_of
+from suite.plan.flat import flatten
+from suite.plan.operations import function_name, kind_of_function, kind_of_module
+from suite.plan.trace import operand_nodes
+from suite.quantizers import Quantizer
+
+# How far behind a matrix product its softmax may lie: scaling, masking and moving take a step each.
+STEPS_TO_SOFTMAX = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A convolution, a linear layer or a product of two activations, and the quantizers of what it multiplies.
+
+    `layer` is None where both operands are activations. `run` computes the product of two given operands, the bias of
+    a layer included. `ranks`: a softmax turns the product into attention.
+    """
+
+    name: str
+    node: fx.Node
+    operands: tuple[fx.Node, ...]
+    left: Quantizer | None
+    right: Quantizer | None
+    layer: nn.Module | None
+    run: Callable[[Tensor, Tensor], Tensor]
+    ranks: bool
+
+    def features_last(self, outputs: Tensor) -> Tensor:
+        """Outputs with the features of one position in the last axis; convolutions have them in axis -dimensions-1."""
+        if isinstance(self.layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return outputs.movedim(-len(self.layer.kernel_size) - 1, -1)
+        return outputs
+
+    def run_weights(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The outputs of a layer with each of the weights [K, *]: [K, n, ...], by one product with all of them."""
+        layer: Any = self.layer
+        count, outputs = weights.shape[:2]
+        stacked: Tensor
+        if isinstance(self.layer, nn.Linear):
+            stacked = torch.unflatten(F.linear(x, weights.flatten(0, 1)), -1, (count, outputs)).movedim(-2, 0)
+            return stacked if layer.bias is None else stacked.add_(layer.bias)
+        # The channels of a group stand together, those of all candidates one after the other.
+        grouped = torch.unflatten(weights, 1, (layer.groups, -1)).transpose(0, 1).flatten(0, 2)
+        axis = x.dim() - len(layer.kernel_size) - 1
+        result: Tensor = layer._conv_forward(x, grouped, None)
+        apart = torch.unflatten(result, axis, (layer.groups, count, -1)).movedim(axis + 1, 0)
+        stacked = apart.flatten(axis + 1, axis + 2)
+        return stacked if layer.bias is None else stacked.add_(layer.bias.reshape(-1, *[1] * len(layer.kernel_size)))
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a product reads and gives in the float model. `right` is the weight of a layer."""
+
+    left: Tensor
+    right: Tensor
+    output: Tensor
+
+
+class Products:
+    """All products of a placed model that read a quantizer, in the order of the data flow."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.graph = flatten(model, _containers(model))
+        self.names = {quantizer: name for name, quantizer in quantizers_of(model).items()}
+        found = (self._product(node) for node in self.graph.nodes)
+        self.all = tuple(one for one in found if one is not None and (one.left or one.right))
+        self._varying = _varying(self.graph)
+
+    def _product(self, node: fx.Node) -> Product | None:
+        if node.op == "call_module":
+            layer = self.model.get_submodule(str(node.target))
+            if not hasattr(layer, "weight_quantizer") and kind_of_module(layer) is not Kind.WEIGHTED:
+                return None
+            source = operand_nodes(node)[0]
+            weight = getattr(layer, "weight_quantizer", None)
+            return Product(
+                str(node.target),
+                node,
+                (source,),
+                self._quantizer_of(source),
+                weight if isinstance(weight, Quantizer) else None,
+                layer,
+                _layer_product(layer),
+                ranks=False,
+            )
+        if node.op not in ("call_function", "call_method"):
+            return None
+        operands = operand_nodes(node)
+        if len(operands) != 2 or kind_of_function(function_name(node.target), 2) is not Kind.MATMUL:
+            return None
+        left, right = (self._quantizer_of(operand) for operand in operands)
+        return Product(node.name, node, tuple(operands), left, right, None, _function(node), self._ranks(node))
+
+    def _quantizer_of(self, node: fx.Node) -> Quantizer | None:
+        """The quantizer whose grid a tensor is on, through operations that only move or select values."""
+        while True:
+            if node.op == "call_module":
+                module = self.model.get_submodule(str(node.target))
+                if isinstance(module, Quantizer):
+                    return module
+                kind = kind_of_module(module)
+            elif node.op in ("call_function", "call_method"):
+                kind = kind_of_function(function_name(node.target), len(operand_nodes(node)))
+            else:
+                return None
+            if kind is not Kind.TRANSPARENT:
+                return None
+            node = operand_nodes(node)[0]
+
+    def _ranks(self, node: fx.Node) -> bool:
+        """Whether a softmax follows, with nothing but scaling, masking and moving before it."""
+        level = {node}
+        for _ in range(STEPS_TO_SOFTMAX):
+            level = {user for one in level for user in one.users}
+            kinds = {user: self._kind(user) for user in level}
+            if Kind.SOFTMAX in kinds.values():
+                return True
+            level = {user for user, kind in kinds.items() if kind in (Kind.AFFINE, Kind.TRANSPARENT, Kind.ADD)}
+        return False
+
+    def _kind(self, node: fx.Node) -> Kind:
+        if node.op == "call_module":
+            module = self.model.get_submodule(str(node.target))
+            return Kind.TRANSPARENT if isinstance(module, Quantizer) else kind_of_module(module)
+        if node.op in ("call_function", "call_method"):
+            return kind_of_function(function_name(node.target), len(operand_nodes(node)))
+        return Kind.OTHER
+
+    def components(self) -> list[tuple[Product, ...]]:
+        """Products that share a quantizer of an activation, directly or through others, in the order of the flow."""
+        groups: list[tuple[set[Quantizer], list[Product]]] = []
+        for product in self.all:
+            mine = {one for one in (product.left, None if product.layer else product.right) if one is not None}
+            joined = [group for group in groups if group[0] & mine]
+            merged = (mine.union(*(group[0] for group in joined)), [*(p for g in joined for p in g[1]), product])
+            groups = [group for group in groups if group not in joined] + [merged]
+        order = {product: position for position, product in enumerate(self.all)}
+        sorted_groups = [tuple(sorted(group, key=order.__getitem__)) for _, group in groups]
+        return sorted(sorted_groups, key=lambda group: order[group[0]])
+
+    def batches_needed(self, inputs: Tensor, memory_bytes: int) -> list[list[tuple[Product, ...]]]:
+        """Components whose captures fit into the memory together, each list to be captured in one pass.
+
+        A component that does not fit by itself stands alone: see `search_scales`, which then gives it fewer examples.
+        """
+        sizes = self.bytes_per_example(inputs)
+        together: list[list[tuple[Product, ...]]] = []
+        used = float(memory_bytes)
+        for component in self.components():
+            needed = sum(sizes[product] for product in component) * len(inputs)
+            if not together or used + needed > memory_bytes:
+                together.append([])
+                used = 0.0
+            together[-1].append(component)
+            used += needed
+        return together
+
+    def bytes_per_example(self, inputs: Tensor) -> dict[Product, float]:
+        """The memory that a captured product takes, measured on two examples."""
+        few = inputs[:2]
+        captured = self.capture(few, self.all, len(few))
+        return {
+            product: sum(tensor.numel() * tensor.element_size() for tensor in (one.left, one.right, one.output))
+            / len(few)
+            for product, one in captured.items()
+        }
+
+    def capture(self, inputs: Tensor, products: Iterable[Product], batch_size: int) -> dict[Product, Captured]:
+        """One pass of the float model, in which operands and results of these products are kept."""
+        products = list(products)
+        wanted = {node for product in products for node in (*product.operands, product.node)}
+        kept: dict[fx.Node, list[Tensor]] = {node: [] for node in wanted}
+        runner = _Keeping(fx.GraphModule(self.model, self.graph), kept)
+        with torch.no_grad(), all_off(self.model):
+            for batch in torch.split(inputs, batch_size):
+                runner.run(batch)
+        whole = {
+            node: torch.cat(parts) if node in self._varying else parts[0] for node, parts in kept.items()
+        }  # fmt: skip
+        found = {}
+        for product in products:
+            left = whole[product.operands[0]]
+            right = whole[product.operands[1]] if product.layer is None else _weight_of(product.layer)
+            found[product] = Captured(left, right, product.features_last(whole[product.node]).contiguous())
+        return found
+
+
+class _Keeping(fx.Interpreter):
+    """Runs a graph and keeps what some of its nodes give."""
+
+    def __init__(self, module: fx.GraphModule, kept: dict[fx.Node, list[Tensor]]) -> None:
+        super().__init__(module)
+        # A GraphModule copies its graph: nodes are found again by their names.
+        self._kept = {node.name: values for node, values in kept.items()}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n.name in self._kept:
+            self._kept[n.name].append(result.detach())
+        return result
+
+
+def _containers(model: nn.Module) -> set[str]:
+    """Paths of all modules around quantizers and quantized layers."""
+    inside = [
+        path
+        for path, module in model.named_modules()
+        if (isinstance(module, Quantizer) and not module.is_weight) or hasattr(module, "weight_quantizer")
+    ]
+    return {path.rsplit(".", depth)[0] if depth <= path.count(".") else "" for path in inside
+            for depth in range(1, path.count(".") + 2)}  # fmt: skip
+
+
+def _varying(graph: fx.Graph) -> set[fx.Node]:
+    """Nodes that depend on the input."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or any(operand in found for operand in operand_nodes(node)):
+            found.add(node)
+    return found
+
+
+def _weight_of(layer: nn.Module) -> Tensor:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach()
+
+
+def _layer_product(layer: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    known: Any = layer
+    if isinstance(layer, nn.Linear):
+        return lambda x, weight: F.linear(x, weight, known.bias)
+    return lambda x, weight: known._conv_forward(x, weight, known.bias)
+
+
+def _function(node: fx.Node) -> Callable[[Tensor, Tensor], Tensor]:
+    """The matrix product of a node, as a function of its two operands."""
+
+    def run(left: Tensor, right: Tensor) -> Tensor:
+        given = iter((left, right))
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda _: next(given))
+        if node.op == "call_method":
+            result: Tensor = getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        else:
+            assert callable(node.target)
+            result = node.target(*args, **kwargs)
+        return result
+
+    return run
+
+
+def quantizers_in(products: Sequence[Product], *, weights: bool) -> Iterator[Quantizer]:
+    """Quantizers of weights, or of activations, each once, in the order in which products read them."""
+    seen: set[Quantizer] = set()
+    for product in products:
+        for quantizer in (product.left, product.right):
+            if quantizer is not None and quantizer.is_weight == weights and quantizer not in seen:
+                seen.add(quantizer)
+                yield quantizer
