@@ -163,7 +163,7 @@ class _Run:
             self._observe(measured, float_correct, spent.epochs(epoch, self.device))
         record = self._record(measured, float_correct, spent, epoch)
         model = self.model if save_model and measured.status is Status.COMPLETED else None
-        return record, run_files(self.request, record, float_correct, measured.correct, model)
+        return record, run_files(self.request, record, float_correct, measured.correct, model, self.chosen)
 
     def answers(self, model: nn.Module, label: str, batch_size: int) -> Tensor:
         """Per test label: was `model` right? Moves no random stream and no state of the model."""

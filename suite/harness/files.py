@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from torch import Tensor, nn
 
+from suite.audit.saved import BITS
 from suite.cards import complete_card, parse_card, revise_card
 from suite.harness.request import Request
+from suite.plan import Plan
 from suite.records import Record, pack_outcomes
 from suite.reports import render_card_html, render_card_markdown
 
@@ -15,9 +18,17 @@ CARD, PAGE, TWIN, WEIGHTS = "card.yaml", "card.html", "card.md", "model.safetens
 
 
 def run_files(
-    request: Request, record: Record, float_correct: Tensor, correct: Tensor | None, model: nn.Module | None
+    request: Request,
+    record: Record,
+    float_correct: Tensor,
+    correct: Tensor | None,
+    model: nn.Module | None,
+    plan: Plan | None,
 ) -> dict[str, bytes]:
-    """Name -> content of everything the record's folder holds besides the record itself."""
+    """Name -> content of everything the record's folder holds besides the record itself.
+
+    `plan` is that of the kept `model`: where bits were its method's choice, they go into the file of its tensors.
+    """
     text = completed_card(request, record)
     card = parse_card(text, CARD)
     files = {
@@ -30,7 +41,9 @@ def run_files(
     if model is not None:
         from safetensors.torch import save
 
-        files[WEIGHTS] = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        chosen = plan.chosen_bits if plan is not None else {}
+        files[WEIGHTS] = save(tensors, metadata={BITS: json.dumps(chosen)} if chosen else None)
     return files
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 
 from torch import Tensor, nn
 
-from suite.errors import SuiteError
 from suite.plan.layers import Quantizers
 from suite.plan.table import Plan
 from suite.quantizers.quantizer import Quantizer
@@ -79,16 +77,11 @@ def choose_bits(module: nn.Module, plan: Plan, bits: Mapping[str, int]) -> Plan:
 
     Scales stay as they are: whoever chooses sets them too. Only quantizers of mixed precision may be chosen for.
     """
+    chosen = plan.with_bits(bits)
     placed = quantizers_of(module)
-    specs = {}
-    for name, width in bits.items():
-        planned = plan.quantizer(name)
-        if not planned.mixed:
-            raise SuiteError(f"the bits of {name} are fixed by the setting: a method cannot choose them")
-        specs[name] = replace(planned.spec, bits=width)
-    for name, spec in specs.items():
-        placed[name].spec = spec
-    return plan.with_specs(specs)
+    for name in bits:
+        placed[name].spec = chosen.quantizer(name).spec
+    return chosen
 
 
 def chosen_plan(module: nn.Module, plan: Plan) -> Plan | None:
@@ -96,13 +89,11 @@ def chosen_plan(module: nn.Module, plan: Plan) -> Plan | None:
 
     It is what the method says; None where it put something else in a quantizer's place, which says nothing.
     """
-    placed = quantizers_of(module)
-    specs = {}
-    for planned in plan.quantizers:
-        if not planned.mixed:
-            continue
-        spec = placed[planned.name].spec if planned.name in placed else None
+    specs = {name: getattr(quantizer, "spec", None) for name, quantizer in quantizers_of(module).items()}
+    bits = {}
+    for name in plan.chosen_bits:
+        spec = specs.get(name)
         if not isinstance(spec, QuantizerSpec):
             return None
-        specs[planned.name] = replace(planned.spec, bits=spec.bits)
-    return plan.with_specs(specs) if specs else plan
+        bits[name] = spec.bits
+    return plan.with_bits(bits)

@@ -11,7 +11,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from suite.errors import RecordError, UnknownName
+from suite.errors import RecordError, UnknownName, Unsupported
 from suite.plan.anatomy import InputForm, Role
 from suite.quantizers.spec import Granularity, QuantizerSpec
 from suite.registry import suggestion
@@ -206,6 +206,18 @@ class Plan:
             ),
             quantizers=tuple(replace(one, spec=specs.get(one.name, one.spec)) for one in self.quantizers),
         )
+
+    def with_bits(self, bits: Mapping[str, int]) -> Plan:
+        """The same plan with the bits that a method chose for quantizers of mixed precision, and for no others."""
+        fixed = [name for name in bits if not self.quantizer(name).mixed]
+        if fixed:
+            raise Unsupported(f"the setting fixes the bits of {fixed[0]}: a method cannot choose them")
+        return self.with_specs({name: replace(self.quantizer(name).spec, bits=width) for name, width in bits.items()})
+
+    @property
+    def chosen_bits(self) -> dict[str, int]:
+        """The bits of all quantizers of mixed precision, by name."""
+        return {one.name: one.spec.bits for one in self.quantizers if one.mixed}
 
     def quantizers_on(self, tensor: CountedTensor) -> tuple[PlannedQuantizer, ...]:
         """The quantizers that put a tensor on its grid or grids; none where it stays in float."""
