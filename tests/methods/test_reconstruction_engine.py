@@ -1,0 +1,263 @@
+"""Reconstruction engine as a whole: what it leaves in the network, and that it leaves the same however it got there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from residual_toys import residual_bench
+from torch import Tensor
+from toys import ToyBench
+
+from suite.errors import SuiteError, Unsupported
+from suite.methods.api import Diverged
+from suite.methods.engines.reconstruction import PRESETS, ReconstructionOptions, Regularizer, reconstruct
+from suite.plan import all_off, initialize_weights, quantizers_of, weights_of
+from suite.quantizers.rounding import AdaQuant, AdaQuantFlexRound, AdaRound, FlexRound
+
+REGULARIZER = Regularizer(0.01, 0.2, 20.0, 2.0)
+LOW = {"activation_bits": 3, "activation_range": "learned-step"}
+
+
+def run(bench: ToyBench, rounding: Any = AdaRound, **options: Any) -> ToyBench:
+    given = {"preset": "brecq", "iterations": 150, "activation_iterations": 40, "compile": "never", **options}
+    reconstruct(bench, ReconstructionOptions(**given), rounding, REGULARIZER if rounding is AdaRound else None)
+    return bench
+
+
+def error(bench: ToyBench) -> float:
+    """Mean squared distance of what leaves the blocks from what leaves them in the float network."""
+    found: list[Tensor] = []
+    for model in (bench.model, bench.reference):
+        handle = model.get_submodule("stages").register_forward_hook(lambda *given: found.append(given[2]))
+        with torch.no_grad():
+            model(bench.data.inputs)
+        handle.remove()
+    return float((found[0] - found[1]).square().mean())
+
+
+def nearest(**changes: Any) -> float:
+    bench = residual_bench(**changes)
+    for quantizer in quantizers_of(bench.model).values():
+        if quantizer.is_weight:
+            quantizer.start_rule = "brecq"
+    initialize_weights(bench.model)
+    return error(bench)
+
+
+def state(bench: ToyBench) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in bench.model.state_dict().items()}
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("rounding", [AdaRound, AdaQuant, FlexRound, AdaQuantFlexRound])
+def test_learned_rounding_is_closer_to_the_float_network_than_nearest(rounding: Any) -> None:
+    rate = 1e-2 if rounding is AdaRound else 3e-3
+    bench = run(residual_bench(blocks=2), rounding, learning_rate=rate)
+    assert error(bench) < 0.5 * nearest(blocks=2)
+
+
+@pytest.mark.parametrize("granularity", ["per-tensor", "per-channel"])
+@pytest.mark.parametrize("rounding", [AdaRound, FlexRound])
+def test_weights_lie_on_their_grids_and_quantizers_reproduce_them(granularity: str, rounding: Any) -> None:
+    bench = run(residual_bench(blocks=1, weight_granularity=granularity), rounding, preset="qdrop", iterations=30)
+    for quantizer, weight in weights_of(bench.model).values():
+        assert torch.equal(quantizer(weight), weight)
+        rows = weight.flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
+        assert all(row.unique().numel() <= 4 for row in rows)
+
+
+def test_the_float_network_is_left_alone_and_every_weight_changed() -> None:
+    bench = residual_bench()
+    before = {name: value.clone() for name, value in bench.reference.state_dict().items()}
+    run(bench)
+    assert same(before, dict(bench.reference.state_dict()))
+    assert all(quantizer.enabled for quantizer in quantizers_of(bench.model).values())
+
+
+def test_twice_the_same_bit_for_bit() -> None:
+    options = {"preset": "qdrop", "iterations": 20}
+    assert same(state(run(residual_bench(**LOW), **options)), state(run(residual_bench(**LOW), **options)))
+
+
+def test_a_memory_budget_changes_nothing_but_where_rows_lie() -> None:
+    options = {"preset": "qdrop", "iterations": 20}
+    roomy, tight = (run(residual_bench(**LOW), memory_mebibytes=size, **options) for size in (1000, 0))
+    assert same(state(roomy), state(tight))
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("preset", ["brecq", "qdrop"])
+def test_interrupted_in_the_fifth_unit_it_goes_on_there_and_ends_the_same(preset: str) -> None:
+    whole = state(run(residual_bench(**LOW), preset=preset, iterations=20))
+    bench = residual_bench(**LOW)
+    learned: list[int] = []
+
+    def failing(weight: Tensor, quantizer: Any) -> AdaRound:
+        learned.append(weight.numel())
+        if len(learned) == 9:  # two convolutions in each of four units before, or the stem and three units
+            raise _Stop
+        return AdaRound(weight, quantizer)
+
+    given = {"preset": preset, "iterations": 20, "activation_iterations": 40, "compile": "never"}
+    with pytest.raises(_Stop):
+        reconstruct(bench, ReconstructionOptions(**given), failing, REGULARIZER)
+    again = residual_bench(**LOW)
+    again.checkpoints = bench.checkpoints
+    kept = set(bench.checkpoints.kept)
+    made: list[int] = []
+
+    def counting(weight: Tensor, quantizer: Any) -> AdaRound:
+        made.append(weight.numel())
+        return AdaRound(weight, quantizer)
+
+    reconstruct(again, ReconstructionOptions(**given), counting, REGULARIZER)
+    total = 2 * 5 + 1 + (1 if preset == "qdrop" else 0)
+    assert len(kept) >= 4
+    assert len(made) < total - 6
+    assert same(state(again), whole)
+
+
+def test_compiled_and_eager_agree() -> None:
+    """The same batches in the same order; sums are taken in another order."""
+    fast, slow = (
+        run(residual_bench(blocks=2), FlexRound, iterations=12, compile=compilation)
+        for compilation in ("always", "never")
+    )
+    for (quantizer, weight), (twin, other) in zip(
+        weights_of(fast.model).values(), weights_of(slow.model).values(), strict=True
+    ):
+        torch.testing.assert_close(quantizer.scale, twin.scale, rtol=1e-4, atol=1e-6)
+        assert float((weight - other).abs().gt(0.5 * float(twin.scale.max())).float().mean()) < 0.02
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"unit": "layer"},
+        {"unit_input": "float"},
+        {"unit_input": "mixed"},
+        {"loss": "fisher"},
+        {"loss": "power-2.4"},
+        {"final_activation": "outside"},
+        {"first_layer": "reconstructed"},
+        {"sampling": "with-replacement"},
+        {"solver": "gram"},
+        {"weight_start": "min-max"},
+        {"schedule": "cosine"},
+    ],
+    ids=lambda options: "-".join(f"{name}-{value}" for name, value in options.items()),
+)
+def test_every_setting_is_obeyed(options: dict[str, Any]) -> None:
+    rate = {"learning_rate": 3e-3, "iterations": 80}
+    usual = run(residual_bench(blocks=1), FlexRound, **rate)
+    other = run(residual_bench(blocks=1), FlexRound, **rate, **options)
+    assert not same(state(usual), state(other))
+    assert error(other) < 0.8 * nearest(blocks=1)
+
+
+def test_the_first_layer_stays_at_nearest_in_brecq_and_is_learned_in_qdrop() -> None:
+    stem = residual_bench(blocks=1)
+    for quantizer in quantizers_of(stem.model).values():
+        quantizer.start_rule = "brecq"
+    initialize_weights(stem.model)
+    expected = stem.model.stem.weight_quantizer(stem.model.stem.weight)
+    kept = run(residual_bench(blocks=1), iterations=5).model.stem
+    assert torch.equal(kept.weight_quantizer(kept.weight), expected)
+    learned = run(residual_bench(blocks=1), first_layer="reconstructed", learning_rate=1e-2).model.stem
+    assert not torch.equal(learned.weight, expected)
+
+
+def test_activation_steps_are_learned_in_both_frames_and_fixed_where_asked() -> None:
+    def scales(bench: ToyBench) -> list[Tensor]:
+        found = [one for one in quantizers_of(bench.model).values() if not one.is_weight]
+        assert all(one.keep_probability == 1.0 for one in found)
+        return [one.scale.detach().clone() for one in found]
+
+    def after(iterations: int, **options: Any) -> list[Tensor]:
+        changes = LOW if options.get("activation_steps") != "fixed" else {**LOW, "activation_range": "mse"}
+        given = {"iterations": iterations, "activation_iterations": iterations, **options}
+        return scales(run(residual_bench(blocks=1, **changes), **given))
+
+    for preset in ("brecq", "qdrop"):
+        assert any(
+            not torch.equal(*pair) for pair in zip(after(5, preset=preset), after(9, preset=preset), strict=True)
+        )
+    fixed = {"preset": "qdrop", "activation_steps": "fixed"}
+    assert all(torch.equal(*pair) for pair in zip(after(5, **fixed), after(9, **fixed), strict=True))
+
+
+def test_settings_left_out_come_from_the_preset() -> None:
+    for name, settings in PRESETS.items():
+        options = ReconstructionOptions(preset=name)  # type: ignore[arg-type]
+        assert {key: getattr(options, key) for key in settings} == dict(settings)
+    assert ReconstructionOptions(preset="qdrop", unit="layer").unit == "layer"
+    assert ReconstructionOptions.from_mapping(options.to_dict()) == options
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iterations": 0}, "expected an integer of at least 1"),
+        ({"keep_quantized": 1.5}, "from 0 to 1"),
+        ({"unit": "network"}, "one of block, layer"),
+        ({"solver": "gram", "unit": "block"}, "cannot have unit=block"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        ReconstructionOptions(**changes)
+
+
+def test_steps_and_the_axis_must_agree() -> None:
+    with pytest.raises(Unsupported, match="learned-step"):
+        run(residual_bench(activation_bits=3, activation_range="mse"))
+    with pytest.raises(Unsupported, match="activation_steps=fixed"):
+        run(residual_bench(**LOW), activation_steps="fixed")
+
+
+def test_a_rate_that_explodes_diverges() -> None:
+    with pytest.raises(Diverged, match="the loss is"):
+        run(residual_bench(blocks=1), FlexRound, learning_rate=1e30, iterations=60)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    bench = residual_bench()
+    bench.model.head.weight.data[0, 0] = float("nan")
+    with pytest.raises(SuiteError, match=r"head\.weight holds values that are not finite"):
+        run(bench)
+
+
+def test_every_unit_says_what_it_did() -> None:
+    bench = residual_bench()
+    claims = reconstruct(
+        bench,
+        ReconstructionOptions(preset="qdrop", iterations=10, compile="never"),
+        FlexRound,
+    )
+    units = claims.figures["units"]
+    assert isinstance(units, list)
+    assert [one["unit"] for one in units] == ["stem", *[f"stages.{index}" for index in range(5)], "head"]
+    assert all(one["last_loss"] >= 0 for one in units)
+    assert all(one["layer_0_large_weights"] >= 0 for one in units)
+
+
+def test_all_off_gives_the_answers_of_the_hardened_weights() -> None:
+    bench = run(residual_bench(blocks=1), iterations=20)
+    with all_off(bench.model), torch.no_grad():
+        off = bench.model(bench.data.inputs)
+    with torch.no_grad():
+        on = bench.model(bench.data.inputs)
+    # The stem keeps its float weight behind a quantizer in the frame of BRECQ; all others are on their grids.
+    first = bench.model.stem
+    first.weight.data.copy_(first.weight_quantizer(first.weight))
+    with all_off(bench.model), torch.no_grad():
+        torch.testing.assert_close(bench.model(bench.data.inputs), on)
+    assert not torch.equal(off, on)
