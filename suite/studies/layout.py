@@ -1,9 +1,7 @@
-"""Studies: the layout of a study file, said once. The loader walks it, and the JSON Schema is generated from it."""
+"""Studies: the layout of a study file, said once. The loader walks it, and its JSON Schema is generated from it."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,12 +28,13 @@ WHERE = Table("condition", FACTOR, Sequence(AnyScalar(), most=50, one=True), mos
 AMOUNT = Scalar(Choice(("all", "majority")))
 
 
+AXES_SHAPE = Object("axes", {id: Scalar(axis.domain) for id, axis in AXES.items()})
 CHOICES: Mapping[str, Any] = {
     "method": Scalar(METHOD_ID),
     "options": Table("options", OPTION, AnyScalar()),
     "task": Scalar(NAME),
     "model": Scalar(NAME),
-    "axes": Object("axes", {id: Scalar(axis.domain) for id, axis in AXES.items()}),
+    "axes": AXES_SHAPE,
 }
 FIXED = Object("fixed", {"card": Scalar(CARD_FILE), **CHOICES})
 SIZE_FIXED = Object("fixed", CHOICES)
@@ -186,19 +185,25 @@ STUDY = Object(
 
 
 def study_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a study file. What joins several keys is checked by the loader."""
+    """The JSON Schema (draft 2020-12) of a study file. What joins several keys is checked by the loader.
+
+    Axes may be given in many places; the schema says once what they are.
+    """
+    axes = shape_schema(AXES_SHAPE)
+    schema: dict[str, Any] = _referring(shape_schema(STUDY), axes, "#/$defs/axes")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:quantization-suite:study:{VERSION}",
         "title": f"Quantization study, version {VERSION}",
-        **shape_schema(STUDY),
+        **schema,
+        "$defs": {"axes": axes},
     }
 
 
-def schema_text() -> str:
-    """The JSON Schema as the file that is shipped."""
-    return json.dumps(study_schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(schema_text())
+def _referring(held: Any, part: dict[str, Any], reference: str) -> Any:
+    """The same schema with every occurrence of `part` replaced by a reference to it."""
+    if held == part:
+        return {"$ref": reference}
+    if isinstance(held, dict):
+        return {key: _referring(value, part, reference) for key, value in held.items()}
+    return [_referring(value, part, reference) for value in held] if isinstance(held, list) else held
