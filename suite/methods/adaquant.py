@@ -89,7 +89,7 @@ class AdditiveQuantization(Method):
         "residual_connection": "full-precision",
         "network_input": "full-precision",
         "initialization_examples": 256,
-        "time_limit": 300.0,
+        "time_limit": 10_000.0,
     }
     Options = AdaQuantOptions
     options: AdaQuantOptions

@@ -82,7 +82,7 @@ class AdaptiveRounding(Method):
         "residual_connection": "full-precision",
         "network_input": "full-precision",
         "initialization_examples": 256,
-        "time_limit": 300.0,
+        "time_limit": 10_000.0,
     }
     Options = AdaRoundOptions
     options: AdaRoundOptions

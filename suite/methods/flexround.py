@@ -101,7 +101,7 @@ class FlexibleRounding(Method):
         "residual_connection": "full-precision",
         "network_input": "full-precision",
         "initialization_examples": 256,
-        "time_limit": 300.0,
+        "time_limit": 10_000.0,
     }
     Options = FlexRoundOptions
     options: FlexRoundOptions
