@@ -10,7 +10,16 @@ from torch import Tensor
 from suite.errors import Unsupported
 from suite.methods.api import Workbench
 from suite.methods.engines.reconstruction.gram import GramMatrices
-from suite.methods.engines.reconstruction.learning import Examples, Learnable, Learned, Push, Stage, descend, penalties
+from suite.methods.engines.reconstruction.learning import (
+    Descent,
+    Examples,
+    Learnable,
+    Learned,
+    Push,
+    Stage,
+    descend,
+    penalties,
+)
 from suite.methods.engines.reconstruction.units import Unit
 from suite.plan.layers import QuantizedWeight
 
@@ -45,4 +54,4 @@ def learn_from_gram(
     def loss(push: Push) -> Tensor:
         return gram.loss(rounding(layer.weight)) + penalties(learnable.roundings, push)
 
-    return descend(f"{stage.label} {unit.name}", stage, learnable, loss, work.device, advance)
+    return descend(f"{stage.label} {unit.name}", Descent(stage, learnable, loss, work.device), advance)

@@ -91,58 +91,73 @@ def learn(
 ) -> Learned:
     """Minimize the distance of the unit's output from its targets, in place, over batches of examples."""
     name = f"{stage.label} {unit.name}"
-    order = work.random(f"examples of {name}")
+    loss = sampled_loss(unit, examples, stage, learnable, compiler, work.random(f"examples of {name}"))
+    with _own_randomness(work, name):
+        return descend(name, Descent(stage, learnable, loss, work.device), advance)
+
+
+def sampled_loss(
+    unit: Unit, examples: Examples, stage: Stage, learnable: Learnable, compiler: Compiler, order: torch.Generator
+) -> Callable[[Push], Tensor]:
+    """The loss of one batch, drawn anew with every call."""
     quantized = None if stage.unit_input == "float" else examples.quantized
     floating = None if stage.unit_input == "quantized" else examples.floating
-    objective = _Objective(unit.module, stage, tuple(learnable.roundings))
-    run = compiler(objective, stage.iterations)
-    with _own_randomness(work, name):
+    run = compiler(_Objective(unit.module, stage, tuple(learnable.roundings)), stage.iterations)
 
-        def loss(push: Push) -> Tensor:
-            chosen = _draw(examples.count, stage, order)
-            return run(
-                None if quantized is None else tuple(value.take(chosen) for value in quantized),
-                None if floating is None else tuple(value.take(chosen) for value in floating),
-                examples.targets.take(chosen),
-                None if examples.importance is None else examples.importance.take(chosen),
-                push,
-            )
+    def loss(push: Push) -> Tensor:
+        chosen = _draw(examples.count, stage, order)
+        return run(
+            None if quantized is None else tuple(value.take(chosen) for value in quantized),
+            None if floating is None else tuple(value.take(chosen) for value in floating),
+            examples.targets.take(chosen),
+            None if examples.importance is None else examples.importance.take(chosen),
+            push,
+        )
 
-        return descend(name, stage, learnable, loss, work.device, advance)
+    return loss
 
 
-def descend(
-    name: str,
-    stage: Stage,
-    learnable: Learnable,
-    loss_of: Callable[[Push], Tensor],
-    device: torch.device,
-    advance: Callable[..., None],
-) -> Learned:
-    """The iterations of one unit, on a loss that is given the push of the regularizer. Raises `Diverged`."""
-    groups, roundings = learnable.groups, learnable.roundings
-    optimizer = torch.optim.Adam([dict(one.group) for one in groups], fused=True)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    beta, factor = torch.zeros(2, device=device)
-    regularizer = stage.regularizer if any(one.penalty(2.0) is not None for one in roundings) else None
-    looks = _Looks(stage.iterations, name)
-    for iteration in range(1, stage.iterations + 1):
-        for group, rate, one in zip(optimizer.param_groups, rates, groups, strict=True):
+class Descent:
+    """The iterations of one unit, one at a time, on a loss that is given the push of the regularizer."""
+
+    def __init__(
+        self, stage: Stage, learnable: Learnable, loss_of: Callable[[Push], Tensor], device: torch.device
+    ) -> None:
+        self.stage, self.learnable, self.loss_of = stage, learnable, loss_of
+        self.optimizer = torch.optim.Adam([dict(one.group) for one in learnable.groups], fused=True)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.beta, self.factor = torch.zeros(2, device=device)
+        soft = any(one.penalty(2.0) is not None for one in learnable.roundings)
+        self.regularizer = stage.regularizer if soft else None
+        self.iteration = 0
+
+    def step(self) -> Tensor:
+        """One iteration; its loss stays on the device."""
+        self.iteration += 1
+        iteration, total = self.iteration, self.stage.iterations
+        for group, rate, one in zip(self.optimizer.param_groups, self.rates, self.learnable.groups, strict=True):
             if one.cosine:
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / stage.iterations))
-        if regularizer is not None:
-            beta.fill_(_beta(regularizer, iteration, stage.iterations))
-            warm = warming_up(iteration, stage.iterations, regularizer.warmup)
-            factor.fill_(0.0 if warm else regularizer.factor)
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(None if regularizer is None else (beta, factor))
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / total))
+        if self.regularizer is not None:
+            warm = warming_up(iteration, total, self.regularizer.warmup)
+            self.beta.fill_(_beta(self.regularizer, iteration, total))
+            self.factor.fill_(0.0 if warm else self.regularizer.factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss_of(None if self.regularizer is None else (self.beta, self.factor))
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        for rounding in roundings:
+        self.optimizer.step()
+        for rounding in self.learnable.roundings:
             rounding.keep_valid()
-        for quantizer in learnable.steps:
+        for quantizer in self.learnable.steps:
             quantizer.keep_positive()
-        seen = looks.add(iteration, loss)
+        return loss.detach()
+
+
+def descend(name: str, descent: Descent, advance: Callable[..., None]) -> Learned:
+    """All iterations of one unit. Raises `Diverged` where the loss leaves the finite numbers."""
+    looks = _Looks(descent.stage.iterations, name)
+    for iteration in range(1, descent.stage.iterations + 1):
+        seen = looks.add(iteration, descent.step())
         if seen is not None:
             advance(seen[0], loss=seen[1])
     return Learned(looks.losses[0], looks.losses[-1])
@@ -217,7 +232,6 @@ class _Looks:
         self.losses: list[float] = []
 
     def add(self, iteration: int, loss: Tensor) -> tuple[int, float] | None:
-        loss = loss.detach()
         self.sum = loss.clone() if self.sum is None else self.sum.add_(loss)
         self.count += 1
         if self.count < self.every and iteration < self.total:
