@@ -35,8 +35,8 @@ class Block(nn.Module):
         parts = packed.view(examples, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts.unbind(0)
         scores = (queries @ keys.transpose(-2, -1)) * self.scale
-        later = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)
-        scores = scores.masked_fill(later, -torch.inf)
+        steps = torch.arange(length, device=packed.device)
+        scores = scores.masked_fill(steps > steps[:, None], -torch.inf)
         joined: torch.Tensor = self.softmax(scores) @ values
         return joined.transpose(1, 2).reshape(examples, length, width)
 
@@ -53,9 +53,7 @@ class CharTransformer(nn.Module):
         self.head = nn.Linear(WIDTH, classes, bias=False)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        # Counted, not taken from a range: symbolic tracing knows no lengths.
-        positions = torch.ones_like(tokens).cumsum(1) - 1
-        x = self.tok(tokens) + self.pos(positions)
+        x = self.tok(tokens) + self.pos(torch.arange(tokens.shape[1], device=tokens.device))
         for block in self.blocks:
             x = block(x)
         result: torch.Tensor = self.head(self.ln(x)).transpose(1, 2)

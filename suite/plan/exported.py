@@ -68,6 +68,13 @@ def exported(model: nn.Module, form: InputForm) -> Hierarchy:
             f"torch.export follows {type(model).__name__} for one number of examples only",
             hint="its forward may not branch on the number of examples",
         )
+    # A size of at least 2 is what every export assumes; more means that shorter inputs take another path.
+    least = max((int(sizes.lower) for sizes in program.range_constraints.values()), default=2)
+    if least > 2:
+        raise Unsupported(
+            f"torch.export follows {type(model).__name__} for sizes from {least} on only",
+            hint="its forward may not branch on the number of examples or on their length",
+        )
     hierarchy = Hierarchy(model, {}, Export(form, open_axes))
     _write(hierarchy, "", model, parts)
     return hierarchy

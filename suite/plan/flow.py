@@ -123,7 +123,8 @@ class _Walker:
                 self._follow_channels(node, name, value, known)
                 return value, name
             if not operands:
-                return value, None if _is_activation(value) else TOKENS
+                counts = isinstance(value, torch.Tensor) and not value.is_floating_point()
+                return value, TOKENS if counts else None
         if not operands:
             return value, None
         if module is not None and is_opaque_layer(module):
