@@ -11,6 +11,7 @@ import numpy as np
 
 from suite.cards import load_card
 from suite.records import Record, Status, Store, make_run_id, pack_outcomes
+from suite.records.identity import torch_version
 from suite.records.plain import digest_of
 from suite.studies import Study, examine_text
 from suite.studies.evidence import Evidence
@@ -93,6 +94,7 @@ def record_of(
         "data": "d" * 64,
         "threads": 1,
         "device": "cpu",
+        "torch": torch_version(),
     }
     name = card.method.id
     content: dict[str, Any] = {
