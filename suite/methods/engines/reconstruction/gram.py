@@ -3,10 +3,10 @@
 For a layer without what follows it the plain loss over all examples needs no examples: with x the inputs it will have,
 x' those of the float network, both as columns of patches, W its float weight and D = W^ - W,
 
-    mean |W^ x - W x'|^2 = tr(D G D') + 2 tr(D C W') + tr(W E W'),   e = x - x',
-    G = mean x x',  C = mean x e',  E = mean e e'.
+    mean |W^ x - W x'|^2 = mean |D x + W (x - x')|^2 = tr(D G D^T) + tr(D L^T) + mean |f|^2,
+    f = W (x - x'),  G = mean x x^T,  L = 2 mean f x^T.
 
-Written in D and e instead of W^ and x', no term is larger than it has to be, so that little cancels. The bias does,
+Written in D and f instead of W^ and x', no term is larger than it has to be, so that little cancels. The bias does,
 because it is the same on both sides. An iteration costs one product with G, however many examples there are.
 """
 
@@ -35,10 +35,9 @@ class GramMatrices:
         self.precision = precision
         self.groups = 1 if isinstance(layer, nn.Linear) else layer.groups
         self.weight = _by_group(layer.weight.detach(), self.groups).double()
-        size = self.weight.shape[2]
-        self._gram, self._cross, self._errors = (
-            torch.zeros(self.groups, size, size, dtype=torch.float64, device=layer.weight.device) for _ in range(3)
-        )
+        self._gram = self.weight.new_zeros(self.groups, self.weight.shape[2], self.weight.shape[2])
+        self._linear = torch.zeros_like(self.weight)
+        self._constant = self.weight.new_zeros(())
         self._positions = 0
         self._differ = False
 
@@ -54,23 +53,19 @@ class GramMatrices:
             self._positions += patches.shape[2]
             if float_inputs is not None:
                 self._differ = True
-                errors = patches - self._patches(float_inputs[part])
-                self._cross += errors @ transposed
-                self._errors += errors @ errors.transpose(1, 2)
+                shifts = self.weight.to(self.precision) @ (patches - self._patches(float_inputs[part]))
+                self._linear += shifts @ transposed
+                self._constant += shifts.square().sum()
 
     def loss(self, dtype: torch.dtype | None = None) -> GramLoss:
         """The loss over everything added so far, in `dtype` (that of the layer's weight)."""
         if self._positions == 0:
             raise Unsupported("a layer's squared error needs examples", hint="raise the axis examples")
         dtype = self.layer.weight.dtype if dtype is None else dtype
-        gram = self._gram / self._positions
-        linear: Tensor | None = None
-        constant = torch.zeros((), dtype=torch.float64, device=gram.device)
-        if self._differ:
-            linear = 2 * (self.weight @ self._cross) / self._positions
-            constant = ((self.weight @ self._errors) * self.weight).sum() / self._positions
+        count = self._positions
+        linear = (2 * self._linear / count).to(dtype) if self._differ else None
         return GramLoss(
-            self.weight.to(dtype), gram.to(dtype), None if linear is None else linear.to(dtype), constant.to(dtype)
+            self.weight.to(dtype), (self._gram / count).to(dtype), linear, (self._constant / count).to(dtype)
         )
 
     def _patches(self, x: Tensor) -> Tensor:
@@ -101,7 +96,7 @@ class GramLoss:
     """The mean squared error, summed over channels, of a layer with weight W^; differentiable in W^."""
 
     def __init__(self, weight: Tensor, gram: Tensor, linear: Tensor | None, constant: Tensor) -> None:
-        """By groups: `weight` W [groups, outputs, K], `gram` G [groups, K, K], `linear` 2 W C' like W."""
+        """By groups: `weight` W [groups, outputs, K], `gram` G [groups, K, K], `linear` L like W."""
         self.weight = weight
         self.gram = gram
         self.linear = linear
