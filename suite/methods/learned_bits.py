@@ -180,8 +180,8 @@ class LearnedBitWidths(Method):
         }
         found = learn_bits(work, self.recipe(keep_best=work.setting["checkpoint"] != "last"), ranges, trained)
         return Claims(
-            average_weight_bits=found.plan.average_bits(weights=True),
-            average_activation_bits=found.plan.average_bits(weights=False),
+            average_weight_bits=found.plan.average_bits(weights=True, floats=True),
+            average_activation_bits=found.plan.average_bits(weights=False, floats=True),
             figures={
                 "kept_step": found.kept_step,
                 "steps_within_targets": found.steps_within,

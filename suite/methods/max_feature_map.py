@@ -58,6 +58,7 @@ class MaximumFeatureMap(Method):
         **POST_TRAINING,
         "skip_connection": ("quantized",),
         "residual_connection": ("quantized",),
+        "first_layer_activations": ("same",),
         "activation_precision": ("mixed",),
         "activation_constraint": ("maximum-feature-map",),
     }
@@ -79,8 +80,8 @@ class MaximumFeatureMap(Method):
         plan = choose_bits(work.model, work.plan, bits)
         calibrate(work, batch_size=self.options.batch_size)
         return Claims(
-            average_weight_bits=plan.average_bits(weights=True),
-            average_activation_bits=plan.average_bits(weights=False),
+            average_weight_bits=plan.average_bits(weights=True, floats=True),
+            average_activation_bits=plan.average_bits(weights=False, floats=True),
             figures={"feature_map_bits": {one.name: plan.bits_on(one) for one in plan.counted if not one.is_weight}},
         )
 
@@ -89,20 +90,20 @@ def feature_map_bits(plan: Plan, setting: Setting) -> dict[str, int]:
     """Name of quantizer -> bits, for all feature maps whose bits are the method's choice. Exact: no division rounds."""
     maps = [one for one in plan.counted if not one.is_weight]
     room = max((one.elements for one in maps), default=0) * Fraction(str(setting["activation_bits"]))
-    bits: dict[str, int] = {}
     for one in maps:
         _refuse_too_large(plan, one, room)
-        chosen = [quantizer for quantizer in plan.quantizers_on(one) if quantizer.mixed]
-        if not chosen:
-            continue
-        fitting = [width for width in allowed_widths(setting, chosen) if width * one.elements <= room]
+    bits: dict[str, int] = {}
+    for choice in plan.choices():
+        quantizers = [plan.quantizer(name) for name in choice.quantizers]
+        elements = max(one.elements for one in choice.tensors)
+        fitting = [width for width in allowed_widths(setting, quantizers) if width * elements <= room]
         if not fitting:
             raise Unsupported(
-                f"allowed_bit_widths: no width that the grid of {one.name} can have fits into "
-                f"{float(room):,.0f} bits for {one.elements:,} values",
+                f"allowed_bit_widths: no width that the grid of {choice.name} can have fits into "
+                f"{float(room):,.0f} bits for {elements:,} values",
                 hint="raise activation_bits, or allow narrower widths",
             )
-        bits.update({quantizer.name: max(fitting) for quantizer in chosen})
+        bits.update(dict.fromkeys(choice.quantizers, max(fitting)))
     return bits
 
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operand, Operation, Role, Site, Tensor
 from suite.plan.make import make_plan
-from suite.plan.table import CountedTensor, Place, Plan, PlannedQuantizer, PlanRow, RowDifference, describe
+from suite.plan.table import Choice, CountedTensor, Place, Plan, PlannedQuantizer, PlanRow, RowDifference, describe
 
 if TYPE_CHECKING:
     from suite.plan.dissection import dissect
@@ -52,6 +52,7 @@ __all__ = [
     "NETWORK",
     "Anatomy",
     "Block",
+    "Choice",
     "CountedTensor",
     "Kind",
     "Operand",

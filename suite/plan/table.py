@@ -96,6 +96,19 @@ class CountedTensor:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One bit-width for a method to choose: the tensors that it is of, and the quantizers that get it."""
+
+    tensors: tuple[CountedTensor, ...]
+    quantizers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The first of its quantizers."""
+        return self.quantizers[0]
+
+
+@dataclass(frozen=True)
 class PlanRow:
     """The decision for one site. No `spec`: the site sees floating-point values, for the stated reason."""
 
@@ -214,6 +227,27 @@ class Plan:
             raise Unsupported(f"the setting fixes the bits of {fixed[0]}: a method cannot choose them")
         return self.with_specs({name: replace(self.quantizer(name).spec, bits=width) for name, width in bits.items()})
 
+    def choices(self) -> tuple[Choice, ...]:
+        """What a method of mixed precision chooses bits for, in the order of the rows.
+
+        Tensors that one quantizer serves (an integer mean keeps the grid of what was averaged), and all quantizers of
+        one tensor, belong together: they have one bit-width.
+        """
+        found: list[Choice] = []
+        for tensor in self.counted:
+            names = tuple(one.name for one in self.quantizers_on(tensor) if one.mixed)
+            if not names:
+                continue
+            joined = [one for one in found if set(one.quantizers) & set(names)]
+            found = [one for one in found if one not in joined]
+            found.append(
+                Choice(
+                    tensors=(*(part for one in joined for part in one.tensors), tensor),
+                    quantizers=tuple(dict.fromkeys([*(part for one in joined for part in one.quantizers), *names])),
+                )
+            )
+        return tuple(found)
+
     @property
     def chosen_bits(self) -> dict[str, int]:
         """The bits of all quantizers of mixed precision, by name."""
@@ -228,15 +262,16 @@ class Plan:
         """Bits of the widest grid that a tensor is on; 32 where it is on none."""
         return max((quantizer.spec.bits for quantizer in self.quantizers_on(tensor)), default=32)
 
-    def average_bits(self, *, weights: bool) -> float:
+    def average_bits(self, *, weights: bool, floats: bool = False) -> float:
         """Bits per weight, or per value of all feature maps, over what is on a grid; 0 where nothing is.
 
-        Tensors that an axis keeps in float are not counted: that axis says what they cost.
+        Tensors that an axis keeps in float are left out, since that axis says what they cost; or, with `floats`, they
+        count 32 bits.
         """
         found = [
             (one.elements, self.bits_on(one))
             for one in self.counted
-            if one.is_weight is weights and self.quantizers_on(one)
+            if one.is_weight is weights and (floats or self.quantizers_on(one))
         ]
         return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
 

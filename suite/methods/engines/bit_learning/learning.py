@@ -75,7 +75,7 @@ def learn_bits(work: Workbench, recipe: BitRecipe, ranges: dict[str, Range], lea
     """
     choice = WidthChoice(work.plan, work.setting, form=recipe.form, start_bits=recipe.start_bits, device=work.device)
     learned = LearnedRanges({name: ranges[name] for name in ranges if name in learned_ranges}, work.device)
-    positions = {name: index for index, names in enumerate(choice.quantizers) for name in names}
+    positions = {name: index for index, one in enumerate(choice.choices) for name in one.quantizers}
     model = LearningModel(work.model, positions, ranges, learned)
     if not positions and not learned.names:
         raise SuiteError("there is nothing to learn: no tensor has mixed precision, and no range is learned")
