@@ -13,6 +13,7 @@ from torch import Tensor
 
 from suite.errors import SuiteError
 from suite.quantizers.grids import Parameters, parameters_from_range, parameters_from_step
+from suite.quantizers.ordered import OrderedRows
 from suite.quantizers.published_starts import OMSE_FACTORS, qdrop_range, shrink_parameters
 from suite.quantizers.search import LARGEST_ITERATION_COUNT, Alternation, alternate, best_candidate
 from suite.quantizers.spec import QuantizerSpec, RangeRule
@@ -146,12 +147,13 @@ def iterative_mse(
     """
     whole = parameters_from_range(seen.low, seen.high, spec)
     qmin, qmax = _search_limits(spec)
+    ordered = OrderedRows(rows, whole.zero_point, qmin, qmax) if OrderedRows.worthwhile(rows, qmin, qmax) else None
     runs = {}
     for name in starts:
         start = lsq_step(seen.mean_magnitude, spec.positive_limit) if name == LSQ_START else whole.scale * STARTS[name]
         runs[name] = alternate(
             rows, start, whole.zero_point, qmin, qmax,
-            tolerance=tolerance, largest_iteration_count=largest_iteration_count,
+            tolerance=tolerance, largest_iteration_count=largest_iteration_count, ordered=ordered,
         )  # fmt: skip
     winner = torch.stack([run.error for run in runs.values()]).argmin(0)
     scale = torch.stack([run.scale for run in runs.values()]).gather(0, winner[None])[0]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from golden_vectors import case_parameters, check_close, load
 
+from suite.quantizers.ordered import OrderedRows
 from suite.quantizers.ranges import lsq_step
 from suite.quantizers.search import alternate, best_candidate, squared_errors
 
@@ -13,14 +14,16 @@ TOLERANCE = 1e-10  # of the derived vectors
 STOP = 1e-10  # the vectors' own stopping rule
 
 
+@pytest.mark.parametrize("in_order", [False, True], ids=["value by value", "in order"])
 @pytest.mark.parametrize("case", case_parameters("derived_iterative_mse", "s_trajectory"))
-def test_trajectory(case: str) -> None:
+def test_trajectory(case: str, in_order: bool) -> None:
     vectors = load("derived_iterative_mse")
     v = vectors.nearest(case, "v").double()[None]
     qmin, qmax = float(vectors.nearest(case, "qn")), float(vectors.nearest(case, "qp"))
     start = {"maxabs": v.abs().amax(1) / qmax, "lsq": lsq_step(v.abs().mean(1), qmax)}[case.rpartition(".")[2]]
     check_close(start, vectors.tensor(f"{case}.s_init").reshape(1), TOLERANCE)
-    found = alternate(v, start, None, qmin, qmax, tolerance=STOP)
+    ordered = OrderedRows(v, None, qmin, qmax) if in_order else None
+    found = alternate(v, start, None, qmin, qmax, tolerance=STOP, ordered=ordered)
     steps = vectors.tensor(f"{case}.s_trajectory")
     assert found.trajectory.shape == (len(steps), 1)
     check_close(found.trajectory[:, 0], steps, TOLERANCE)
