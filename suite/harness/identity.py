@@ -25,7 +25,7 @@ MODULES = (
 )
 """What decides a run's figures and verdicts besides its method: finding and quantizing sites, drawing data and random
 numbers, observing results, and measuring what they cost."""
-LIBRARIES = {"timm": "timm", "torchvision": "torchvision"}
+LIBRARIES = {"timm": "timm", "torchvision": "torchvision", "transformers": "transformers"}
 """Prefix of a model id -> the distribution whose code is the model: a new version may compute something else."""
 
 
@@ -48,7 +48,7 @@ def identify(
         modules=places,
         data=task.identity,
         weights=baseline.weights_hash,
-        library=_library(baseline.model),
+        library=_library(baseline),
         torch=str(torch.__version__),
         device=torch.device(request.device).type,
         batch_size=batch_size,
@@ -57,7 +57,17 @@ def identify(
     )
 
 
-def _library(model: str) -> str:
-    """The distribution that the architecture comes from, with its version; empty for the suite's own."""
-    distribution = LIBRARIES.get(model.partition(":")[0])
-    return f"{distribution} {importlib.metadata.version(distribution)}" if distribution else ""
+def _library(baseline: Baseline) -> str:
+    """The distribution that the architecture comes from, with its version; empty for the suite's own.
+
+    Weights of transformers lie beside a config that decides what they compute.
+    """
+    distribution = LIBRARIES.get(baseline.model.partition(":")[0])
+    if distribution is None:
+        return ""
+    version = f"{distribution} {importlib.metadata.version(distribution)}"
+    if distribution == "transformers" and baseline.weights is not None:
+        from suite.models.language import config_hash
+
+        return f"{version}, config {config_hash(baseline.weights)}"
+    return version

@@ -1,7 +1,8 @@
 """Models: the registry of architectures and the shipped baselines. Listing imports no torch.
 
 An architecture is registered by a function `build(classes: int) -> nn.Module`; third parties add theirs through the
-entry-point group `suite.models`. `torchvision:NAME` and `timm:NAME` lead into those libraries.
+entry-point group `suite.models`. `torchvision:NAME`, `timm:NAME` and `transformers:HEAD/NAME` lead
+into those libraries.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ MODELS.register("resnet20", "suite.models.resnet20:build")
 # Prefix of a model id -> the library it leads into, and what its names look like.
 PREFIXES = {
     "torchvision": "any classification model of torchvision, for example torchvision:resnet18",
+    "transformers": "a network of transformers (an optional extra) by what it is asked for, causal-lm or "
+    "sequence-classification, for example transformers:causal-lm/opt with --weights FOLDER/model.safetensors",
     "timm": "any image model of timm (an optional extra), for example timm:deit_tiny_patch16_224",
 }
 

@@ -80,7 +80,7 @@ class Baseline:
 def get_baseline(id: str, weights: str | Path | None = None) -> Baseline:
     """The shipped baseline `id`; or, with `weights`, the architecture `id` with the weights of that file.
 
-    For `torchvision:` and `timm:` models `weights` may be the word "pretrained".
+    For models of a library (`torchvision:`, `timm:`, `transformers:`) `weights` may be the word "pretrained".
     """
     if weights is None:
         shipped = shipped_baselines()

@@ -10,6 +10,7 @@ from torch import nn
 from suite.errors import Unsupported
 from suite.models import MODELS, PREFIXES
 from suite.models.baselines import PRETRAINED
+from suite.models.language import build_transformers
 from suite.models.libraries import build_timm, build_torchvision
 from suite.models.weights import load_weights
 from suite.registry import unknown
@@ -33,6 +34,8 @@ def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: i
             model = build_torchvision(name, classes, pretrained)
         elif prefix == "timm":
             model = build_timm(name, classes, pretrained)
+        elif prefix == "transformers":
+            return build_transformers(name, classes, weights, pretrained).eval()  # the library loads, ties included
         else:
             raise unknown("model library", prefix, list(PREFIXES))
     if weights is not None and not pretrained:
