@@ -210,7 +210,7 @@ class _BestKeeper:
             for batch in self.validation.batches(self.batch_size, labels=True):
                 assert batch.labels is not None
                 right += int((self.model(batch.inputs).argmax(1) == batch.labels).sum())
-                count += len(batch)
+                count += batch.labels.numel()
         for module, training in modes.items():
             module.training = training
         score = right / max(1, count)
