@@ -40,9 +40,8 @@ class DividedRounding(LearnedRounding):
         def parameter(wanted: bool, size: list[int] | torch.Size) -> nn.Parameter | None:
             return nn.Parameter(neutral(size, dtype=ratio.dtype, device=ratio.device)) if wanted else None
 
-        # Like the weight in memory layout too: elementwise work on two layouts is slow.
+        # As the weight lies in memory: elementwise work on two layouts is slow.
         whole = torch.zeros_like(ratio) if self.logarithms else torch.ones_like(ratio)
-
         self.v = nn.Parameter(torch.zeros_like(ratio)) if additive else None
         self.s1 = parameter(learn_step, self.scale.shape)
         if self.s1 is not None and not self.logarithms:
