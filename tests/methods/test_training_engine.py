@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from toys import ToyBench, toy_bench, toy_setting
+from toys import ToyBench, ToyCheckpoints, toy_bench, toy_setting
 
 from suite.errors import SuiteError
 from suite.methods.api import Diverged
 from suite.methods.engines import acceleration
 from suite.methods.engines.calibration import calibrate
+from suite.methods.engines.divergence import require_better_than_guessing
 from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe, Schedule
 from suite.methods.engines.training import make_optimizer, steps_per_epoch, train
 from suite.plan import quantizers_of
@@ -152,6 +153,45 @@ def test_an_exploding_rate_diverges() -> None:
     bench = started()
     with pytest.raises(Diverged, match="of 300 steps"):
         train(bench, Recipe(steps=300, batch_size=16, learning_rate=1e30, schedule=Schedule.CONSTANT))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "diverged"),
+    [
+        (0.01, 2.31, True),  # ten classes: guessing gives 2.303
+        (0.01, 2.2, False),
+        (1.0, 3e20, True),
+        (2.0, 2.31, False),  # was never better than guessing
+        (0.5, 0.9, False),
+    ],
+)
+def test_a_network_that_ends_by_guessing_has_diverged(first: float, last: float, diverged: bool) -> None:
+    if diverged:
+        with pytest.raises(Diverged, match="which guessing reaches too"):
+            require_better_than_guessing(first, [first, *[last] * 9], 10)
+    else:
+        require_better_than_guessing(first, [first, *[last] * 9], 10)
+
+
+def test_one_batch_of_many_says_nothing_about_the_end() -> None:
+    require_better_than_guessing(0.01, [0.01] * 99 + [2.4], 10)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_steps_of_an_absurd_rate_diverge_although_all_numbers_are_finite(killed: bool) -> None:
+    """Also where the first loss was seen by an attempt before."""
+    bench = started()
+    recipe = Recipe(steps=20, batch_size=16, learning_rate=0.05, schedule=Schedule.CONSTANT)
+    train(bench, recipe)
+    bench.checkpoints = ToyCheckpoints(eager=killed)
+    wild = Recipe(steps=20, batch_size=16, learning_rate=1e-3, step_rate_ratio=1e30, schedule=Schedule.CONSTANT)
+    start, requests = state(bench.model), bench.data.requests
+    for _ in range(1 + killed):
+        bench.model.load_state_dict(start)
+        bench.data.requests = requests
+        with pytest.raises(Diverged, match="which guessing reaches too"):
+            train(bench, wild)
+    assert bench.checkpoints.saves == (19 if killed else 0)
 
 
 @pytest.mark.parametrize(("choice", "moves"), [(BatchNorm.RUNNING, True), (BatchNorm.FROZEN, False)])

@@ -80,14 +80,23 @@ def unbroken(setting: dict[str, Any], recipe: Recipe, **options: Any) -> dict[st
 RECIPE = Recipe(epochs=5, batch_size=24, learning_rate=0.05, weight_decay=1e-3)  # 64 examples: 24, 24, 16
 
 
-@pytest.mark.parametrize("optimizer", list(Optimizer))
-@pytest.mark.parametrize("saves", [[1], [7], [14], [3, 1, 5]], ids=str)
-def test_a_killed_training_ends_like_an_unbroken_one(saves: list[int], optimizer: Optimizer) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "saves"),
+    [
+        (Optimizer.SGD, [1]),
+        (Optimizer.SGD, [3, 1, 5]),
+        (Optimizer.SGD, [14]),
+        (Optimizer.ADAM, [7]),
+        (Optimizer.ADAMW, [2, 9]),
+    ],
+    ids=str,
+)
+def test_a_killed_training_ends_like_an_unbroken_one(optimizer: Optimizer, saves: list[int]) -> None:
     recipe = Recipe(epochs=5, batch_size=24, learning_rate=0.02, weight_decay=1e-3, optimizer=optimizer)
     assert killed_after(saves, {}, recipe) == unbroken({}, recipe)
 
 
-@pytest.mark.parametrize("saves", [[2], [3], [8, 2]], ids=str)
+@pytest.mark.parametrize("saves", [[3], [8, 2]], ids=str)
 def test_the_best_state_so_far_is_not_forgotten(saves: list[int]) -> None:
     setting = {"checkpoint": "best-on-validation"}
     # A rate so large that the best state comes early: a keeper that forgot it would keep another one.
@@ -115,9 +124,9 @@ def test_noise_of_the_network_goes_on_where_it_was() -> None:
 
 
 def test_a_sum_of_losses_between_two_looks_is_kept() -> None:
-    """With more than a hundred steps a look comes only after several: here after every third."""
-    recipe = Recipe(steps=330, batch_size=32, learning_rate=0.01)
-    assert killed_after([100], {}, recipe) == unbroken({}, recipe)
+    """With more than a hundred steps a look comes only after several: here after every second."""
+    recipe = Recipe(steps=210, batch_size=32, learning_rate=0.01)
+    assert killed_after([101], {}, recipe) == unbroken({}, recipe)
 
 
 def test_nothing_is_saved_before_it_is_due() -> None:

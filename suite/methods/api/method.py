@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Diverged(Exception):
-    """Learning left the finite numbers. Not a mistake of the user: the run is recorded with the status `diverged`."""
+    """Learning left the finite numbers, or lost all that the network knew; the run is recorded as `diverged`."""
 
 
 @dataclass(frozen=True)
@@ -113,4 +113,4 @@ class Method(ABC):
 
     @abstractmethod
     def quantize(self, work: Workbench) -> Claims | None:
-        """Quantize `work.model` in place. Raise `Diverged` where learning leaves the finite numbers."""
+        """Quantize `work.model` in place. Raise `Diverged` where learning runs away."""

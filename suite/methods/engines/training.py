@@ -7,6 +7,7 @@ step depends on is kept in a checkpoint now and then, so that a run that was kil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from suite.errors import SuiteError
 from suite.methods.api import Batch, DataDoor, Diverged, Fact, Workbench
 from suite.methods.engines import resuming
 from suite.methods.engines.acceleration import channels_last, compiled, worth_compiling
+from suite.methods.engines.divergence import require_better_than_guessing
 from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe
 from suite.plan import quantizers_of
 from suite.quantizers import Quantizer
@@ -40,7 +42,9 @@ class Trained:
 def train(
     work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_entropy, name: str = "training"
 ) -> Trained:
-    """Train `work.model` in place and leave it in eval mode. Raises `Diverged` when the loss is no longer finite.
+    """Train `work.model` in place and leave it in eval mode.
+
+    Raises `Diverged` when the loss is no longer finite, or ends where guessing lies.
 
     `name` is that of the checkpoint; a method that trains twice gives two, or one training is not continued.
     """
@@ -72,7 +76,8 @@ def train(
         work.progress(total, "training") as progress,
     ):
         done = state.take_up()
-        progress.advance(done - looks.count)
+        if done:
+            progress.advance(done - looks.count)
         for step, batch in enumerate(_steps(door, recipe, total)):
             ends_epoch = step + 1 == total or (step + 1) % per_epoch == 0
             if step < done:  # drawn all the same: the order of the data and what the door counts go on from here
@@ -83,7 +88,8 @@ def train(
             for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
                 group["lr"] = rate * ratio
             optimizer.zero_grad(set_to_none=True)
-            value = loss(model(batch.inputs.contiguous(memory_format=layout)), batch.labels)
+            logits = model(batch.inputs.contiguous(memory_format=layout))
+            value = loss(logits, batch.labels)
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             for quantizer in quantizers:
@@ -95,6 +101,8 @@ def train(
                 keeper.look()
             if step + 1 < total and work.checkpoints.due():
                 state.put_down(step + 1)
+    if loss is nn.functional.cross_entropy and keeper.best is None:
+        require_better_than_guessing(looks.first, looks.losses, logits.shape[1])
     keeper.restore()
     model.eval()
     return Trained(total, tuple(looks.losses), keeper.best)
@@ -167,11 +175,14 @@ class _Looks:
         self.total = total
         self.every = max(1, total // LOOKS)
         self.sum: Tensor | None = None
+        self.first = math.inf
         self.count = 0
         self.losses: list[float] = []
 
     def add(self, step: int, value: Tensor) -> _Look | None:
         value = value.detach()
+        if step == 0:
+            self.first = float(value)
         self.sum = value.clone() if self.sum is None else self.sum.add_(value)
         self.count += 1
         if self.count < self.every and step + 1 < self.total:
@@ -184,9 +195,9 @@ class _Looks:
         self.losses.append(mean)
         return look
 
-    def take_up(self, tensors: Mapping[str, Tensor], count: int, device: torch.device) -> None:
+    def take_up(self, tensors: Mapping[str, Tensor], count: int, first: float, device: torch.device) -> None:
         self.losses = tensors["losses"].tolist()
-        self.count = count
+        self.count, self.first = count, first
         self.sum = tensors["sum"].to(device) if "sum" in tensors else None
 
 
@@ -258,7 +269,7 @@ class _State:
             **resuming.prefixed("random", resuming.random_state(self.work.device)),
             "losses": torch.tensor(looks.losses, dtype=torch.float64),
         }
-        facts: dict[str, Fact] = {"origin": self.origin, "step": step, "count": looks.count}
+        facts: dict[str, Fact] = {"origin": self.origin, "step": step, "count": looks.count, "first": looks.first}
         if looks.sum is not None:
             tensors["sum"] = looks.sum
         if best is not None:
@@ -274,7 +285,7 @@ class _State:
         self.model.load_state_dict(resuming.part("model", tensors))
         resuming.restore_optimizer(self.optimizer, resuming.part("optimizer", tensors))
         resuming.restore_random(resuming.part("random", tensors), device)
-        self.looks.take_up(tensors, int(kept.facts["count"]), device)
+        self.looks.take_up(tensors, int(kept.facts["count"]), float(kept.facts["first"]), device)
         self.keeper.state = {name: value.to(device) for name, value in resuming.part("best", tensors).items()}
         best = kept.facts.get("best")
         self.keeper.best = None if best is None else float(best)
