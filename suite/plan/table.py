@@ -258,18 +258,19 @@ class Plan:
         names = dict.fromkeys(self.row(site).quantizer for site in tensor.sites)
         return tuple(self.quantizer(name) for name in names if name is not None)
 
-    def bits_on(self, tensor: CountedTensor) -> int:
-        """Bits of the widest grid that a tensor is on; 32 where it is on none."""
-        return max((quantizer.spec.bits for quantizer in self.quantizers_on(tensor)), default=32)
+    def bits_on(self, tensor: CountedTensor, *, floats: bool = False) -> int:
+        """Bits of the widest grid that a tensor is on; 32 where it is on none, or, with `floats`, at one site is not."""
+        rows = [self.row(site) for site in tensor.sites]
+        return max((row.bits for row in rows if floats or row.spec is not None), default=32)
 
     def average_bits(self, *, weights: bool, floats: bool = False) -> float:
         """Bits per weight, or per value of all feature maps, over what is on a grid; 0 where nothing is.
 
-        Tensors that an axis keeps in float are left out, since that axis says what they cost; or, with `floats`, they
-        count 32 bits.
+        What an axis keeps in float is left out, since that axis says what it costs; or, with `floats`, it counts 32
+        bits, also for tensors that others read on a grid.
         """
         found = [
-            (one.elements, self.bits_on(one))
+            (one.elements, self.bits_on(one, floats=floats))
             for one in self.counted
             if one.is_weight is weights and (floats or self.quantizers_on(one))
         ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from suite.axes import Setting
 from suite.errors import Unsupported
-from suite.plan import Choice, Plan, PlannedQuantizer
+from suite.plan import Choice, CountedTensor, Plan, PlannedQuantizer
 from suite.quantizers.learned_bits import (
     BitForm,
     average_bits,
@@ -67,9 +67,9 @@ class WidthChoice:
         owners = [index for index, choice in enumerate(self.choices) for _ in choice.tensors]
         self.owner = torch.tensor(owners, dtype=torch.int64, device=device)
         tensors = [tensor for choice in self.choices for tensor in choice.tensors]
-        fixed = [
-            max((one.spec.bits for one in plan.quantizers_on(tensor) if not one.mixed), default=0) for tensor in tensors
-        ]
+        # A bound on the traffic of all feature maps counts those that somebody reads in float as well.
+        self.floats = setting["activation_constraint"] == "average-feature-map"
+        fixed = [self._fixed_bits(plan, tensor) for tensor in tensors]
         self.floor = torch.tensor(fixed, dtype=torch.float32, device=device)
         bounds = [
             self._bound(plan, setting, what, device)
@@ -83,8 +83,7 @@ class WidthChoice:
 
     def _bound(self, plan: Plan, setting: Setting, what: str, device: torch.device) -> Bound:
         is_weight = what == "weight"
-        # A bound on the traffic of all feature maps counts those in float as well.
-        floats = not is_weight and setting["activation_constraint"] == "average-feature-map"
+        floats = self.floats and not is_weight
         learned = [tensor for choice in self.choices for tensor in choice.tensors]
         elements = [tensor.elements if tensor.is_weight is is_weight else 0 for tensor in learned]
         others = [
@@ -96,8 +95,21 @@ class WidthChoice:
             what,
             float(str(setting[f"{what}_bits"])),
             torch.tensor(elements, dtype=torch.float64, device=device),
-            fixed_bits=float(sum(tensor.elements * plan.bits_on(tensor) for tensor in others)),
+            fixed_bits=float(sum(tensor.elements * plan.bits_on(tensor, floats=floats) for tensor in others)),
             fixed_elements=float(sum(tensor.elements for tensor in others)),
+        )
+
+    def _fixed_bits(self, plan: Plan, tensor: CountedTensor) -> int:
+        """The bits that a tensor counts at least, because of the sites at which its bits are not chosen."""
+        rows = [plan.row(site) for site in tensor.sites]
+        return max(
+            (
+                row.bits
+                for row in rows
+                if (row.quantizer is None and self.floats and not tensor.is_weight)
+                or (row.quantizer is not None and not plan.quantizer(row.quantizer).mixed)
+            ),
+            default=0,
         )
 
     def _refuse_the_impossible(self) -> None:
