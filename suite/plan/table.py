@@ -259,7 +259,7 @@ class Plan:
         return tuple(self.quantizer(name) for name in names if name is not None)
 
     def bits_on(self, tensor: CountedTensor, *, floats: bool = False) -> int:
-        """Bits of the widest grid that a tensor is on; 32 where it is on none, or, with `floats`, at one site is not."""
+        """Bits of the widest grid that a tensor is on; 32 where it is on none, or with `floats` not at every site."""
         rows = [self.row(site) for site in tensor.sites]
         return max((row.bits for row in rows if floats or row.spec is not None), default=32)
 
