@@ -31,14 +31,13 @@ class Score:
 
 @dataclass(frozen=True)
 class LinePoint:
-    """A mark with its whisker; `cut` when it lies below what is in view."""
+    """A mark with its whisker."""
 
     x: float
     y: float
     low: float
     high: float
     label: str
-    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Panel:
     float_y: float | None
     float_label: str
     cut: bool
-    """Whether a mark lies below what is in view."""
+    """Whether something lies below what is in view, and is not drawn."""
 
 
 def panel(
@@ -90,23 +89,31 @@ def panel(
     def height(score: float) -> float:
         return round(BOTTOM - (BOTTOM - TOP) * (score - start) / (stop - start), 3)
 
-    drawn = []
+    def mark(name: str, score: Score, shift: float) -> LinePoint:
+        return LinePoint(
+            x=round(places[score.level] + shift, 3),
+            y=height(score.estimate),
+            low=min(100.0, height(score.low)),
+            high=height(score.high),
+            label=f"{name}, {score.level}: {percent(score.estimate)}, "
+            f"95 % interval {percent(score.low)} to {percent(score.high)}",
+        )
+
+    order = sorted(levels, key=lambda level: places[level])
+    drawn, cut = [], False
     for index, (name, style, scores) in enumerate(lines):
         shift = DODGE * (index - (len(lines) - 1) / 2.0)
-        points = tuple(
-            LinePoint(
-                x=round(places[score.level] + shift, 3),
-                y=height(max(start, score.estimate)),
-                low=height(max(start, score.low)),
-                high=height(max(start, score.high)),
-                label=f"{name}, {score.level}: {percent(score.estimate)}, "
-                f"95 % interval {percent(score.low)} to {percent(score.high)}",
-                cut=score.estimate < start,
-            )
-            for score in sorted(scores, key=lambda score: places[score.level])
-        )
-        segments = tuple(Segment(first.x, first.y, second.x, second.y) for first, second in itertools.pairwise(points))
-        drawn.append(Line(name, style, points, segments))
+        marks = {score.level: mark(name, score, shift) for score in scores}
+        # A level that was not measured leaves a gap, which no line bridges.
+        pairs = [
+            (marks[first], marks[second])
+            for first, second in itertools.pairwise(order)
+            if first in marks and second in marks
+        ]
+        segments = tuple(piece for first, second in pairs if (piece := _in_view(first, second)) is not None)
+        shown = tuple(marks[level] for level in order if level in marks and marks[level].y <= BOTTOM + 1e-6)
+        cut = cut or len(shown) < len(marks)
+        drawn.append(Line(name, style, shown, segments))
     count = round((stop - start) / step)
     return Panel(
         title=title,
@@ -118,7 +125,7 @@ def panel(
         lines=tuple(drawn),
         float_y=None if float_score is None or not start <= float_score <= stop else height(float_score),
         float_label=percent(float_score) if float_score is not None else NOTHING,
-        cut=any(point.cut for line in drawn for point in line.points),
+        cut=cut,
     )
 
 
@@ -135,6 +142,22 @@ def x_places(levels: Sequence[str]) -> dict[str, float]:
         level: round(LEFT + margin + width * ((value - low) / (high - low) if high > low else 0.5), 3)
         for level, value in values.items()
     }
+
+
+def _in_view(first: LinePoint, second: LinePoint) -> Segment | None:
+    """The piece between two marks as far as it is above the lower edge of the drawing."""
+    if first.y > BOTTOM and second.y > BOTTOM:
+        return None
+    if first.y > BOTTOM:
+        return _reversed(_in_view(second, first))
+    if second.y <= 100.0:
+        return Segment(first.x, first.y, second.x, second.y)
+    part = (100.0 - first.y) / (second.y - first.y)
+    return Segment(first.x, first.y, round(first.x + part * (second.x - first.x), 3), 100.0)
+
+
+def _reversed(piece: Segment | None) -> Segment | None:
+    return None if piece is None else Segment(piece.x2, piece.y2, piece.x1, piece.y1)
 
 
 def _bounds(bounds: tuple[float, float], step: float) -> tuple[float, float]:

@@ -80,7 +80,7 @@ def _figure(part: Part, layout: FigureLayout, held: Sequence[Group], evidence: E
         )
     shown = {line.name for one in panels for line in one.lines}
     cut = any(one.cut for one in panels)
-    note = f"Marks at the lower edge lie below {percent(least)}." if cut and least is not None else ""
+    note = f"What lies below {percent(least)} is not drawn." if cut and least is not None else ""
     return StudyFigure(
         title=f"Score against {part.factor(layout.x).shown}",
         axis=part.factor(layout.x).shown,

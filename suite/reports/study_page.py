@@ -192,7 +192,8 @@ def _banner(answers: Sequence[Answer], results: Sequence[CellResult]) -> Banner:
     more += [f"{open_} not resolved at this number of seeds"] * bool(open_)
     if more:
         headline += f"; {', '.join(more)}"
-    return Banner("good" if not more else "doubtful" if not fails else "bad", headline, sentence)
+    broken = missing or any(state in (State.DIVERGED, State.FAILED) for state in states)
+    return Banner("good" if not more and not broken else "doubtful", headline, sentence)
 
 
 def _expectation_row(held: Answer) -> ExpectationRow:

@@ -99,7 +99,8 @@ def study_table(
 
 def _cell(group: Group, measured: Measured | Missing, best: bool, references: Sequence[Reference]) -> TableCell:
     marks = tuple(
-        ReferenceMark(", ".join(numbers.percent(score) for score in reference.scores), reference.says)
+        # The mean, because a place is small; every score stands in the table of references.
+        ReferenceMark(numbers.percent(reference.mean), reference.says)
         for reference in references
         if satisfies(reference.where, group.levels)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -131,3 +132,9 @@ def test_shipped_studies_load_and_have_cells_at_every_size(id: str):
     for size in study.sizes:
         cells = expand(study, size.name)
         assert len({cell.id for cell in cells}) == len(cells) > 0
+
+
+def test_the_study_that_the_documentation_shows_is_a_study():
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    assert problems_of(text) == []

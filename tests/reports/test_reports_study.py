@@ -1,0 +1,166 @@
+"""The page of a study: what it says is what was measured, it is whole, and nothing that people write breaks it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_pages import Page
+
+from suite.records import Status
+from suite.reports.study_charts import BOTTOM, TOP, Score, panel, x_places
+from suite.reports.study_pages import render_study_html, render_study_markdown
+from suite.studies import Study, expand
+from suite.studies.expectations import answers
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
+from study_samples import FLOAT_SCORE, STUDY, evidence_of, sample
+
+COMMAND = "suite study run sample.yaml --size smoke --jobs 2"
+REFERENCE = """references:
+  - {id: theirs, says: somebody else, where: {method: good, bits: 4}, scores: [0.79, 0.81]}
+expectations:"""
+
+
+def scores(cell: Any) -> Any:
+    if cell.id == "main.bad.2.s1":
+        return {"status": Status.DIVERGED, "message": "the loss is not finite"}
+    return {"good": 0.85, "bad": 0.7}[cell.levels["method"]] - (0.2 if cell.levels["bits"] == "2" else 0.0)
+
+
+def pages(study: Study, runs: Path, given: Any = scores) -> tuple[str, str]:
+    cells = expand(study, "smoke")
+    results, evidence = evidence_of(cells, given, runs)
+    found = answers(study, "smoke", cells, evidence)
+    return (
+        render_study_html(study, "smoke", results, evidence, found, COMMAND),
+        render_study_markdown(study, "smoke", results, evidence, found, COMMAND),
+    )
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> tuple[str, str]:
+    return pages(sample(STUDY.replace("expectations:", REFERENCE)), tmp_path)
+
+
+def test_both_pages_say_what_was_measured(both: tuple[str, str]) -> None:
+    html = Page(both[0]).text
+    markdown = both[1].replace("\\", "")
+    for text in (html, markdown):
+        assert "0 of 1 expectations hold; 1 not resolved at this number of seeds" in text
+        assert "Of 6 cells: 5 completed, 1 diverged." in text
+        assert "85.00 %" in text  # good at 4 bits
+        assert "−5.00" in text  # its distance to the float model
+        assert f"{100 * FLOAT_SCORE:.2f} %" in text
+        assert "main.bad.2.s1" in text
+        assert "the loss is not finite" in text
+        assert "somebody else" in text
+        assert "79.00 %, 81.00 %" in text
+        assert "+5.00 points" in text  # 85 here, 80 there
+        assert COMMAND in text
+        assert "weight_range" in text
+
+
+def test_the_page_is_whole(both: tuple[str, str]) -> None:
+    html = both[0]
+    page = Page(html)
+    assert page.open == []
+    for name in ("src", "href"):
+        assert all(value.startswith("#") for _, value in page.attributes(name))
+    ids = [value for _, value in page.attributes("id")]
+    assert len(ids) == len(set(ids))
+    targets = {value[1:] for _, value in page.attributes("href")}
+    assert targets <= set(ids)
+    embedded = json.loads(page.raw["script"])
+    assert embedded["text"].startswith("study: 1")
+    assert embedded["cells"][0]["cell"] == "main.good.4.s0"
+    assert embedded["expectations"][0]["verdict"] == "unresolved at this number of seeds"
+
+
+def test_the_best_of_a_column_is_told_only_among_what_is_resolved(tmp_path: Path) -> None:
+    given = {("good", "4"): 0.85, ("bad", "4"): 0.7, ("good", "2"): 0.700, ("bad", "2"): 0.7025}
+    html, markdown = pages(sample(), tmp_path, lambda cell: given[cell.levels["method"], cell.levels["bits"]])
+    assert html.count('class="best"') == 3  # one at 4 bits, both at 2
+    rows = [line for line in markdown.splitlines() if line.startswith(("| good", "| bad"))]
+    assert "**85.00 %**" in rows[0]
+    assert "**70.00 %**" not in rows[1]
+    assert all("**70." in row.split("|")[3] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "a | b `c` *d* <b>", "</script><img src=x>", "{{ 7 * 7 }}"]
+)
+def test_nothing_that_people_write_becomes_markup(text: str, tmp_path: Path) -> None:
+    quoted = json.dumps(text)
+    hostile = STUDY.replace("title: A sample", f"title: {quoted}").replace(
+        "question: Does it matter?", f"question: {quoted}"
+    )
+    hostile = hostile.replace("says: Good is better.", f"says: {quoted}").replace(
+        "says: Everything.", f"says: {quoted}"
+    )
+    hostile = hostile.replace("{id: bad, method: rtn}", f"{{id: bad, title: {quoted}, method: rtn}}")
+    hostile = hostile.replace("title: The only part", f"title: {quoted}")
+    plain_html, plain = pages(sample(), tmp_path / "plain")
+    html, markdown = pages(sample(hostile), tmp_path / "hostile")
+    assert Page(html).skeleton == Page(plain_html).skeleton
+    assert Page(html).text.count(text) >= 6
+    assert len(markdown.splitlines()) == len(plain.splitlines())
+    assert [line.count("|") - line.count("\\|") for line in markdown.splitlines() if line.startswith("|")] == [
+        line.count("|") for line in plain.splitlines() if line.startswith("|")
+    ]
+
+
+def test_a_study_without_any_result_is_a_page_too(tmp_path: Path) -> None:
+    html, markdown = pages(sample(), tmp_path, lambda cell: None)
+    assert "Of 6 cells: 0 completed, 6 not run yet." in Page(html).text
+    assert "not run yet" in markdown
+    assert "<figure" not in html
+
+
+def test_what_differs_names_the_factor_that_decides_it(both: tuple[str, str]) -> None:
+    rows = [line for line in both[1].splitlines() if line.startswith("| `")]
+    assert rows == ["| `weight_range` | method | mse (good); min-max (bad) |", "| `weight_bits` | bits | 4; 2 |"]
+
+
+def line_of(name: str, *scores: tuple[str, float]) -> tuple[str, int, list[Score]]:
+    return name, 0, [Score(level, score, score - 0.01, score + 0.01) for level, score in scores]
+
+
+def test_numbers_stand_where_they_belong_and_words_in_their_order() -> None:
+    places = x_places(["8", "4", "2"])
+    assert places["2"] < places["4"] < places["8"]
+    assert places["8"] - places["4"] == pytest.approx(2 * (places["4"] - places["2"]), abs=0.01)
+    words = x_places(["W4A4", "W3A3", "W2A2"])
+    assert words["W4A4"] < words["W3A3"] < words["W2A2"]
+    assert x_places(["4"]) == {"4": 50.0}
+
+
+def test_a_higher_score_stands_higher_and_whiskers_enclose_it() -> None:
+    drawn = panel("", ["2", "4"], [line_of("a", ("2", 0.5), ("4", 0.9))], 0.92, (0.49, 0.92))
+    low, high = drawn.lines[0].points
+    assert low.x < high.x
+    assert TOP <= high.y < low.y <= BOTTOM
+    assert high.high < high.y < high.low
+    assert drawn.float_y is not None
+    assert drawn.float_y < high.y
+    (piece,) = drawn.lines[0].segments
+    assert (piece.x1, piece.y1, piece.x2, piece.y2) == (low.x, low.y, high.x, high.y)
+
+
+def test_what_lies_below_the_view_is_cut_off_at_its_edge() -> None:
+    drawn = panel("", ["2", "3", "4"], [line_of("a", ("2", 0.1), ("3", 0.2), ("4", 0.9))], None, (0.8, 0.92))
+    (line,) = drawn.lines
+    assert drawn.cut
+    assert [point.label.split(",")[1].split(":")[0].strip() for point in line.points] == ["4"]
+    (piece,) = line.segments
+    assert max(piece.y1, piece.y2) == 100.0
+    assert x_places(["2", "3", "4"])["3"] < min(piece.x1, piece.x2)
+
+
+def test_no_line_bridges_a_level_that_was_not_measured() -> None:
+    drawn = panel("", ["2", "3", "4"], [line_of("a", ("2", 0.7), ("4", 0.9))], None, (0.6, 0.92))
+    assert len(drawn.lines[0].points) == 2
+    assert drawn.lines[0].segments == ()
