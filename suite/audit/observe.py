@@ -213,6 +213,10 @@ def _look(tensor: Tensor, spec: QuantizerSpec | None, *, is_weight: bool) -> Vie
     found = view(tensor, positions, sharings, axis=axis, group=group)
     if found.grid is None and spec is not None and spec.granularity is Granularity.PER_TENSOR and not is_weight:
         # Off one grid, but perhaps on one of its own in every channel: that decides which axis is contradicted.
-        channel_axis = 1 if tensor.dim() > 1 else 0
-        return view(tensor, positions, (Sharing.CHANNEL,), axis=channel_axis)
+        # Channels are the axis behind the batch in images and the last one in tokens.
+        for channel_axis in dict.fromkeys((min(1, tensor.dim() - 1), tensor.dim() - 1)):
+            by_channel = view(tensor, positions, (Sharing.CHANNEL,), axis=channel_axis)
+            if by_channel.rows[Sharing.CHANNEL].fits.all():
+                break
+        return by_channel
     return found

@@ -26,23 +26,26 @@ from suite.tasks import Split, Task, get_task
 Choices = Mapping[str, tuple[object, ...]]
 
 
+RESNET = "digits-resnet"
+
+
 @cache
-def digits() -> tuple[Task, torch.nn.Module]:
+def digits(baseline: str = RESNET) -> tuple[Task, torch.nn.Module]:
     task = get_task("digits")
-    return task, get_baseline("digits-resnet").load(task.classes).eval()
+    return task, get_baseline(baseline).load(task.classes).eval()
 
 
 @cache
-def dissected(batch_norm: str) -> tuple[torch.nn.Module, Anatomy]:
-    task, reference = digits()
+def dissected(batch_norm: str, baseline: str = RESNET) -> tuple[torch.nn.Module, Anatomy]:
+    task, reference = digits(baseline)
     prepared = prepare(reference, Setting.default().replace(batch_norm=batch_norm))
     return prepared, dissect(prepared, task.split(Split.TEST).inputs[:2])
 
 
-def run(method: Method, setting: Setting, seed: int = 0) -> AuditReport:
+def run(method: Method, setting: Setting, seed: int = 0, baseline: str = RESNET) -> AuditReport:
     """What the harness does around a method, minus scores, costs and files."""
-    task, reference = digits()
-    prepared, anatomy = dissected(str(setting["batch_norm"]))
+    task, reference = digits(baseline)
+    prepared, anatomy = dissected(str(setting["batch_norm"]), baseline)
     plan = make_plan(anatomy, setting)
     model = place(prepared, plan)
     streams = Streams(seed)
