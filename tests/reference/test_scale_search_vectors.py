@@ -70,6 +70,7 @@ def test_a_layer_finds_the_scales_of_the_published_search(case: str) -> None:
         activation_candidates=candidates,
         rounds=int(vectors.number("search_round")),
         keep_current=False,  # as published, where the start itself is no candidate
+        smallest_gain=0.0,
     )
     with torch.no_grad():
         ComponentSearch([product], products.capture(x, [product], len(x)), search).run()

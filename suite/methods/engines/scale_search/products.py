@@ -152,22 +152,26 @@ class Products:
         sorted_groups = [tuple(sorted(group, key=order.__getitem__)) for _, group in groups]
         return sorted(sorted_groups, key=lambda group: order[group[0]])
 
-    def batches_needed(self, inputs: Tensor, memory_bytes: int) -> list[list[tuple[Product, ...]]]:
-        """Components whose captures fit into the memory together, each list to be captured in one pass.
+    def passes(self, inputs: Tensor, memory_bytes: int) -> Iterator[tuple[list[tuple[Product, ...]], int]]:
+        """Components whose captures fit into the memory together, to be captured in one pass, and for how many inputs.
 
-        A component that does not fit by itself stands alone: see `search_scales`, which then gives it fewer examples.
+        A component that does not fit by itself stands alone, with as many inputs as fit, but at least two.
         """
         sizes = self.bytes_per_example(inputs)
-        together: list[list[tuple[Product, ...]]] = []
-        used = float(memory_bytes)
+        together: list[tuple[Product, ...]] = []
+        used = 0.0
         for component in self.components():
-            needed = sum(sizes[product] for product in component) * len(inputs)
-            if not together or used + needed > memory_bytes:
-                together.append([])
-                used = 0.0
-            together[-1].append(component)
-            used += needed
-        return together
+            one = sum(sizes[product] for product in component)
+            if together and used + one * len(inputs) > memory_bytes:
+                yield together, len(inputs)
+                together, used = [], 0.0
+            if one * len(inputs) > memory_bytes:
+                yield [component], min(len(inputs), max(2, int(memory_bytes // one)))
+                continue
+            together.append(component)
+            used += one * len(inputs)
+        if together:
+            yield together, len(inputs)
 
     def bytes_per_example(self, inputs: Tensor) -> dict[Product, float]:
         """The memory that a captured product takes, measured on two examples."""

@@ -33,7 +33,8 @@ class ScaleSearch:
     the search makes a score worse. A product's weight is searched before what it reads; all of it `rounds` times.
     `weights_see_float`: while weights are searched, what they multiply is not yet quantized. `ranking` is subtracted
     from the score of products that become attention. `units` is what is compared under scales of whole tensors; where
-    output channels have scales of their own, channels are.
+    output channels have scales of their own, channels are. Outputs in single precision agree to about `smallest_gain`
+    however they are computed, so that a smaller gain is none: two features, for one, always correlate fully.
     """
 
     measure: Measure
@@ -45,6 +46,7 @@ class ScaleSearch:
     keep_current: bool = True
     ranking: Ranking | None = None
     correct_bias: bool = False
+    smallest_gain: float = 1e-7
     examples: int = 32
 
 
@@ -83,10 +85,9 @@ def search_scales(work: Workbench, search: ScaleSearch) -> dict[str, object]:
     corrections: dict[Product, Tensor] = {}
     compared = len(inputs)
     with torch.no_grad(), work.progress(len(products.all), "searching scales") as progress:
-        for together in products.batches_needed(inputs, CAPTURE_BYTES):
-            members = [product for component in together for product in component]
-            fitting = _fitting(products, members, inputs)
+        for together, fitting in products.passes(inputs, CAPTURE_BYTES):
             compared = min(compared, fitting)
+            members = [product for component in together for product in component]
             captured = products.capture(inputs[:fitting], members, PASS_BATCH)
             for component in together:
                 found |= ComponentSearch(component, captured, search).run()
@@ -96,13 +97,6 @@ def search_scales(work: Workbench, search: ScaleSearch) -> dict[str, object]:
     # Only now: until the last capture the model has to be the float model where its quantizers are off.
     _apply(corrections)
     return _figures(products, found, corrections, compared)
-
-
-def _fitting(products: Products, members: Sequence[Product], inputs: Tensor) -> int:
-    """How many examples of a single component fit into the memory, at least two."""
-    sizes = products.bytes_per_example(inputs)
-    needed = sum(sizes[product] for product in members)
-    return max(min(2, len(inputs)), min(len(inputs), int(CAPTURE_BYTES // max(1.0, needed))))
 
 
 class ComponentSearch:
@@ -135,17 +129,23 @@ class ComponentSearch:
         scores = torch.stack([self._scores(product, quantizer, candidates) for product in readers]).mean(0)
         if not bool(scores.isfinite().all()):
             raise Diverged("the outputs that a scale search compares are not finite")
-        usable = scores if self.search.keep_current else scores[:-1]
-        best = usable.argmax(0)  # the first of equals
+        best = self._best(scores)
         chosen = candidates[best] if best.dim() == 0 else candidates.flatten(1).gather(0, best[None]).view_as(start)
         quantizer.set_parameters(chosen, quantizer.zero_point)
-        after = usable.max(0).values
+        after = scores.gather(0, best[None])[0]
         earlier = self.found.get(quantizer)
         self.found[quantizer] = Found(
             factor=float((chosen / start).mean()),
             before=float(scores[-1].mean()) if earlier is None else earlier.before,
             after=float(after.mean()),
         )
+
+    def _best(self, scores: Tensor) -> Tensor:
+        """The candidate to take: the first that is as good as the best; the last one where it is and may be kept."""
+        usable = scores if self.search.keep_current else scores[:-1]
+        good = usable >= usable.max(0).values - self.search.smallest_gain
+        first = good.int().argmax(0)
+        return torch.where(good[-1], len(scores) - 1, first) if self.search.keep_current else first
 
     def _scores(self, product: Product, quantizer: Quantizer, candidates: Tensor) -> Tensor:
         """The score of each candidate at one product: [K], or [K, channels] for a weight with a scale per channel."""

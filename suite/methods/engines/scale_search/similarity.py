@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 SMALLEST_NORM = 1e-8
+CONSTANT = 1e-6
 
 
 class Measure(StrEnum):
@@ -91,9 +92,10 @@ class Comparison:
     ) -> Tensor:
         if self.measure is Measure.PEARSON:
             along = along - total * own_total / count
-            square = (square - total.square() / count).clamp(min=0.0)
-            own = (own - own_total.square() / count).clamp(min=0.0)
-        return along / (square.sqrt() * own.sqrt()).clamp(min=SMALLEST_NORM)
+            square = _spread(square, total, count)
+            own = _spread(own, own_total, count)
+        norm = square.sqrt() * own.sqrt()
+        return (along / norm.clamp(min=SMALLEST_NORM)).masked_fill(norm <= SMALLEST_NORM, 0.0)
 
     def scores(self) -> Tensor:
         """The higher the better: [K], or [K, channels]."""
@@ -106,6 +108,12 @@ class Comparison:
             return self._similarity(along, square, total, own, own_total, count)
         total, count = sums
         return total / count
+
+
+def _spread(square: Tensor, total: Tensor, count: Tensor) -> Tensor:
+    """The sum of squares around the mean; zero where single precision cannot tell it from zero."""
+    spread = square - total.square() / count
+    return spread.masked_fill(spread <= CONSTANT * square, 0.0)
 
 
 @dataclass(frozen=True)
@@ -125,17 +133,24 @@ class Ranking:
         """Sum over examples of the mean of each: [K] for outputs [K, n, ..., rows, columns]."""
         rows = evenly_spread(reference.shape[-2], self.rows, reference.device)
         columns = evenly_spread(reference.shape[-1], self.columns, reference.device)
-        first, second = torch.triu_indices(len(columns), len(columns), offset=1, device=reference.device)
-        if len(first) == 0:
+        count = len(columns)
+        if count < 2:
             return torch.zeros(len(outputs), dtype=torch.float64, device=outputs.device)
-        picked = reference.index_select(-2, rows).index_select(-1, columns)
-        signs = (picked[..., first] - picked[..., second]).sign_()
+        # Both orders of every pair, and every column with itself, which has no sign and costs the margin: picking the
+        # pairs i < j out would take longer than computing all.
+        opposite = _gaps(reference.index_select(-2, rows).index_select(-1, columns)).sign_().neg_()
         found = []
         for one in outputs:  # all pairs of all candidates at once would not fit
-            ours = one.index_select(-2, rows).index_select(-1, columns)
-            gap = (ours[..., first] - ours[..., second]).mul_(signs)
-            found.append((self.margin - gap).clamp_(min=0.0).flatten(1).mean(1).double().sum())
-        return self.weight * torch.stack(found)
+            gaps = _gaps(one.index_select(-2, rows).index_select(-1, columns))
+            losses = gaps.mul_(opposite).add_(self.margin).clamp_(min=0.0)
+            found.append(losses.flatten(1).mean(1).double().sum())
+        mean = torch.stack(found) / len(reference)
+        return self.weight * len(reference) * (mean * count - self.margin) / (count - 1)
+
+
+def _gaps(scores: Tensor) -> Tensor:
+    """A_ki - A_kj for all i and j, [..., rows, columns, columns]."""
+    return scores[..., :, None] - scores[..., None, :]
 
 
 def evenly_spread(count: int, most: int, device: torch.device) -> Tensor:
