@@ -138,6 +138,47 @@ def test_the_same_run_twice_gives_the_same_model() -> None:
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("dies_after", [1, 17, 39])
+def test_a_killed_run_continues_to_the_end_of_an_unbroken_one(dies_after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    unbroken, claims = learned()
+    bench = toy_bench(setting_for())
+    bench.checkpoints.eager = True
+    save = bench.checkpoints.save
+
+    def deadly(*arguments: Any) -> None:
+        save(*arguments)
+        if bench.checkpoints.saves == dies_after:
+            raise Killed
+
+    monkeypatch.setattr(bench.checkpoints, "save", deadly)
+    method = LearnedBitWidths(LearnedBitsOptions.from_mapping(FAST))
+    with pytest.raises(Killed):
+        method.quantize(bench)
+    again = toy_bench(setting_for())
+    again.checkpoints.kept = bench.checkpoints.kept
+    continued = method.quantize(again)
+    assert again.displays["learning bits"].steps == 40
+    assert continued == claims
+    found, expected = again.model.state_dict(), unbroken.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert again.data.presented == unbroken.data.presented
+
+
+def test_another_recipe_does_not_continue() -> None:
+    bench = toy_bench(setting_for())
+    bench.checkpoints.eager = True
+    LearnedBitWidths(LearnedBitsOptions.from_mapping(FAST)).quantize(bench)
+    other, fresh = toy_bench(setting_for()), learned(learning_rate=0.05)[0]
+    other.checkpoints.kept = bench.checkpoints.kept
+    LearnedBitWidths(LearnedBitsOptions.from_mapping({**FAST, "learning_rate": 0.05})).quantize(other)
+    expected = fresh.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in other.model.state_dict().items())
+
+
 def test_pseudo_labels_are_asked_of_the_door_as_labels_are() -> None:
     bench, _ = learned(setting_for(labels="pseudo-labeled"))
     assert bench.data.presented

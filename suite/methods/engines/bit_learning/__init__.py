@@ -1,7 +1,7 @@
 """Methods, bit-learning engine: learns how many bits each tensor gets, on frozen weights, under a bound on averages.
 
 `widths` holds what is learned and what bounds it, `grids` makes the placed quantizers work with it, `learning` is the
-loop.
+loop, and `keeping` chooses the state that is left.
 """
 
 from __future__ import annotations
