@@ -96,10 +96,9 @@ class LearnedBitWidths(Method):
         ),
         Note(
             about="what an average counts",
-            ours="weights and feature maps on a grid, those with bits of their own included; a feature map counts once "
-            "and has one bit-width for all its readers",
-            paper="all layers, the first and the last included",
-            code="the outputs of the modules it wraps",
+            ours="all weights and feature maps on a grid, those whose bits other axes fix included, the network's input "
+            "too; a feature map counts once and has one bit-width for all its readers",
+            paper="weights and activation maps of all layers by their sizes, the first and the last layer included",
         ),
         Note(
             about="widths to choose from",
