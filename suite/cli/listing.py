@@ -47,6 +47,12 @@ def _baselines() -> list[Row]:
     return describe_baselines()
 
 
+def _studies() -> list[Row]:
+    from suite.studies import load_study, shipped_studies
+
+    return [{"id": id, "title": load_study(id).title, "question": load_study(id).question} for id in shipped_studies()]
+
+
 def _axes() -> list[Row]:
     from suite.axes import AXES
 
@@ -67,6 +73,7 @@ KINDS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...]]] = {
     "tasks": (_tasks, ("id", "summary", "origin")),
     "models": (_models, ("id", "summary", "origin")),
     "baselines": (_baselines, ("id", "task", "model", "score")),
+    "studies": (_studies, ("id", "title", "question")),
 }
 
 

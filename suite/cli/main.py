@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "study": ("suite.cli.study:command", "Run many cells as one question, and say whether what was expected holds."),
     "card": ("suite.cli.card:command", "Write, check, compare, render and migrate quantization cards."),
     "runs": ("suite.cli.runs:command", "Look at what runs left behind."),
-    "list": ("suite.cli.listing:command", "List methods, axes, tasks, models or baselines."),
+    "list": ("suite.cli.listing:command", "List methods, axes, tasks, models, baselines or studies."),
     "show": ("suite.cli.show:command", "Explain one method, axis, task or model, or print a plan."),
     "baseline": ("suite.cli.baseline:command", "List, train and verify the float models."),
     "download": ("suite.cli.download:command", "Fetch the data of a task, on request only."),

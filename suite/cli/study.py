@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from suite.cli.output import columns, emit, json_option, note
+from suite.cli.output import columns, emit, json_option
+from suite.cli.stopping import terminable
+from suite.cli.study_answer import answers_of, as_data, as_text, contradicted
+from suite.cli.study_setup import (
+    command_line,
+    conditions_of,
+    conditions_options,
+    known,
+    load,
+    present,
+    require_known,
+    size_option,
+    study_argument,
+)
 from suite.errors import StudyError
 
-if TYPE_CHECKING:
-    from suite.studies.cells import Cell
-    from suite.studies.expectations import Answer
-    from suite.studies.states import CellResult, Conditions
-    from suite.studies.study import Study
-
 PAGE, TWIN = "study.html", "study.md"
-COLOURS = {"holds": "green", "does not hold": "red"}
 
 
 @click.group(
@@ -38,53 +41,6 @@ def command() -> None:
 
     STUDY is the name of a study that comes with the suite, or a YAML file.
     """
-
-
-study_argument = click.argument("name", metavar="STUDY")
-size_option = click.option(
-    "--size", metavar="SIZE", help="smoke, small or paper; small where the study has it, else its first size."
-)
-
-
-def _conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What decides the identity of the runs, and where they lie: the same for running, status and report."""
-    for option in reversed(
-        [
-            click.option(
-                "--weights",
-                multiple=True,
-                type=click.Path(path_type=Path),
-                help="A weights file that the study needs, recognised by its hash; may be given several times.",
-            ),
-            click.option(
-                "--data",
-                type=click.Path(path_type=Path),
-                envvar="SUITE_DATA",
-                show_envvar=True,
-                help="Where data sets are.",
-            ),
-            click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda", "auto"])),
-            click.option(
-                "--threads",
-                default=1,
-                show_default=True,
-                type=click.IntRange(1, 1024),
-                help="Threads of each run; part of its identity.",
-            ),
-            click.option(
-                "--out",
-                "runs",
-                default="runs",
-                show_default=True,
-                envvar="SUITE_RUNS",
-                show_envvar=True,
-                type=click.Path(path_type=Path, file_okay=False),
-                help="The folder that holds one folder per run.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
 
 
 @command.command("list", epilog="\b\nExamples:\n  suite study list\n  suite study list --json")
@@ -114,7 +70,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(name: str, size: str | None, as_json: bool) -> None:
     """Explain a study: its question, what it needs, its cells and what it expects."""
-    study, size, cells = _load(name, size)
+    study, size, cells = load(name, size)
     chosen = study.size(size)
     needs = [f"weights {held.name} for {held.model}, sha256 {held.sha256[:12]}…" for held in chosen.weights]
     needs += [f"data of {held.task}, hash {held.sha256[:12]}…" for held in chosen.data]
@@ -153,7 +109,7 @@ Examples:
 @study_argument
 @size_option
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 1024), help="Cells that run at once.")
-@_conditions_options
+@conditions_options
 @click.option("--quiet", is_flag=True, help="No progress on standard error; the log in the study's folder stays.")
 @json_option
 def run(
@@ -179,29 +135,29 @@ def run(
     from suite.studies.run import run_study
     from suite.studies.states import folder_of
 
-    study, size, cells = _load(name, size)
-    _require_known(study, cells)
-    conditions = _conditions(study, size, weights, data, device, threads, runs)
+    study, size, cells = load(name, size)
+    require_known(study, cells)
+    conditions = conditions_of(study, size, weights, data, device, threads, runs)
     folder = folder_of(runs, study.id, size)
     log = folder / "progress.log"
     live = sys.stderr.isatty() and not quiet
     title = f"{study.id}, {size}, {jobs} at once"
     display = LiveDisplay(log, sys.stderr, title) if live else PlainDisplay(log, None if quiet else sys.stderr)
     try:
-        with locked(folder, study.id), _termination_interrupts():
-            results = run_study(study, size, cells, conditions, LocalExecutor(jobs), display, _present)
-    except KeyboardInterrupt:
-        note(f"suite: interrupted; what finished is on record ({log}), and the same command continues")
-        return 130
-    answers = _answers(study, size, results, runs)
+        with locked(folder, study.id), terminable():
+            results = run_study(study, size, cells, conditions, LocalExecutor(jobs), display, present)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"what finished is on record (see {log}), and the same command continues")
+        raise
+    answers = answers_of(study, size, results, runs)
     emit(as_data(study, size, results, answers), as_text(study, size, results, answers), as_json)
-    return 1 if any(result.state == "failed" or _contradicted(result) for result in results) else 0
+    return 1 if any(result.state == "failed" or contradicted(result) for result in results) else 0
 
 
 @command.command("status", epilog="\b\nExamples:\n  suite study status post-training-resnet20 --size small --json")
 @study_argument
 @size_option
-@_conditions_options
+@conditions_options
 @json_option
 def status(
     name: str,
@@ -217,8 +173,8 @@ def status(
     from suite.studies.display import MARKS, outcome_text
     from suite.studies.states import counts
 
-    study, size, cells = _load(name, size)
-    results = _known(study, size, cells, weights, data, device, threads, runs)
+    study, size, cells = load(name, size)
+    results = known(study, size, cells, weights, data, device, threads, runs)
     held = counts(results)
     rows = [
         (
@@ -253,7 +209,7 @@ def status(
 )
 @study_argument
 @size_option
-@_conditions_options
+@conditions_options
 @click.option(
     "--to",
     "target",
@@ -279,11 +235,11 @@ def report(
     from suite.studies.evidence import Evidence
     from suite.studies.states import folder_of
 
-    study, size, cells = _load(name, size)
-    results = _known(study, size, cells, weights, data, device, threads, runs)
-    answers = _answers(study, size, results, runs)
+    study, size, cells = load(name, size)
+    results = known(study, size, cells, weights, data, device, threads, runs)
+    answers = answers_of(study, size, results, runs)
     evidence = Evidence(results, Store(runs))
-    command = _command_line(study, name, size, threads, device)
+    command = command_line(study, name, size, threads, device)
     folder = target or folder_of(runs, study.id, size)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -298,154 +254,3 @@ def report(
     files = [str(folder / file) for file in contents]
     data_ = as_data(study, size, results, answers) | {"files": files}
     emit(data_, "\n".join(f"wrote {file}" for file in files), as_json)
-
-
-def as_data(study: Study, size: str, results: Sequence[CellResult], answers: Sequence[Answer]) -> dict[str, Any]:
-    """The one JSON object that a study ends with."""
-    states = [result.state.value for result in results]
-    return {
-        "study": study.id,
-        "size": size,
-        "cells": {state: states.count(state) for state in ("completed", "diverged", "failed")},
-        "expectations": [
-            {"id": held.expectation.id, "verdict": held.verdict.value, "detail": held.detail} for held in answers
-        ],
-    }
-
-
-def as_text(study: Study, size: str, results: Sequence[CellResult], answers: Sequence[Answer]) -> str:
-    """The compact end of a study that a person reads."""
-    data = as_data(study, size, results, answers)
-    lines = [click.style(f"{study.title} ({size})", bold=True)]
-    lines.append("  " + ", ".join(f"{count} {state}" for state, count in data["cells"].items()))
-    for result in results:
-        if result.state.value in ("failed", "diverged"):
-            lines.append(click.style(f"  {result.cell.id} {result.state.value}: {result.message}", fg="red"))
-        elif _contradicted(result):
-            lines.append(click.style(f"  {result.cell.id}: its audit contradicts its card", fg="red"))
-    for held in answers:
-        verdict = click.style(held.verdict.value, fg=COLOURS.get(held.verdict.value, "yellow"), bold=True)
-        lines += [f"  {held.expectation.says} {verdict}", f"      {held.detail}"]
-    return "\n".join(lines)
-
-
-def _load(name: str, size: str | None) -> tuple[Study, str, tuple[Cell, ...]]:
-    from suite.registry import suggestion
-    from suite.studies import expand, load_study
-
-    study = load_study(name)
-    known = [held.name for held in study.sizes]
-    if size is None:
-        size = "small" if "small" in known else known[0]
-    if size not in known:
-        raise StudyError(f"the study '{study.id}' has no size '{size}'", hint=suggestion(size, known))
-    return study, size, expand(study, size)
-
-
-def _require_known(study: Study, cells: Sequence[Cell]) -> None:
-    """A misspelt method or task would fail in every one of its cells; say it once, before anything runs."""
-    from suite.methods import METHODS
-    from suite.tasks import TASKS
-
-    for cell in cells:
-        METHODS.entry(cell.card.method.id)
-        TASKS.entry(cell.card.task or "")
-
-
-def _conditions(
-    study: Study,
-    size: str,
-    weights: Sequence[Path],
-    data: Path | None,
-    device: str,
-    threads: int,
-    runs: Path,
-) -> Conditions:
-    from suite.studies.needs import meet
-    from suite.studies.states import Conditions
-
-    met = meet(study.size(size), weights, lambda task: _data_identity(task, data))
-    return Conditions(runs.absolute(), met, data, threads, device)
-
-
-def _known(
-    study: Study,
-    size: str,
-    cells: Sequence[Cell],
-    weights: Sequence[Path],
-    data: Path | None,
-    device: str,
-    threads: int,
-    runs: Path,
-) -> tuple[CellResult, ...]:
-    """What is on record of every cell. The needs count as met: their hashes are what the records are looked up by."""
-    from suite.records import Store
-    from suite.studies.journal import Journal
-    from suite.studies.needs import assumed
-    from suite.studies.states import Conditions, folder_of, known_results
-
-    conditions = Conditions(runs.absolute(), assumed(study.size(size), weights), data, threads, device)
-    journal = Journal(folder_of(runs, study.id, size))
-    results = known_results(cells, journal, Store(runs), conditions, _present)
-    return tuple(results[cell.id] for cell in cells)
-
-
-def _answers(study: Study, size: str, results: Sequence[CellResult], runs: Path) -> tuple[Answer, ...]:
-    from suite.records import Store
-    from suite.studies.evidence import Evidence
-    from suite.studies.expectations import answers
-
-    return answers(study, size, [result.cell for result in results], Evidence(results, Store(runs)))
-
-
-def _present(cell: Cell) -> dict[str, object]:
-    """The hash of the weights that come with the suite, where the cell's model is one of them."""
-    from suite.models.baselines import shipped_baselines
-
-    held = shipped_baselines().get(cell.card.model or "")
-    given = cell.card.values["baseline_weights"] != "task-default"
-    return {} if held is None or given else {"weights": held.weights_hash}
-
-
-def _data_identity(task: str, data: Path | None) -> str:
-    """The identity of a task's data, read in a process of its own, so that this one stays free of torch."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    from suite.cli.study_data import task_identity
-
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(task_identity, task, data).result()
-
-
-def _contradicted(result: CellResult) -> bool:
-    record = result.record
-    return record is not None and record.audit is not None and record.audit["verdict"] == "contradicted"
-
-
-def _command_line(study: Study, name: str, size: str, threads: int, device: str) -> str:
-    shown = name if study.path is None or study.path.name != Path(name).name else study.path.name
-    parts = [f"suite study run {shown} --size {size} --jobs 2"]
-    parts += [f"--weights {need.name}" for need in study.size(size).weights]
-    parts += ["--data DATA"] * bool(study.size(size).data)
-    parts += [f"--threads {threads}"] * (threads != 1)
-    parts += [f"--device {device}"] * (device != "cpu")
-    return " ".join(parts)
-
-
-@contextlib.contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM ends a study as Ctrl-C does: its jobs are ended, and what finished is on record."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: whoever runs us there handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -106,7 +106,7 @@ class LiveDisplay(PlainDisplay):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=self._title, caption=summary(results, forecast), title_justify="left")
+        table = Table(title=self._title, caption=summary(results, forecast), title_justify="left", expand=True)
         for name in ("", "cell", "outcome"):
             table.add_column(name, overflow="fold")
         running = [result for result in results.values() if result.state is State.RUNNING]
