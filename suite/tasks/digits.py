@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,28 @@ TRAIN_EXAMPLES = 1024
 
 def load(data: Path | None = None) -> ImageTask:
     """The task. `data` is not used: the images are inside scikit-learn."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    pixels = bunch.images.astype(np.uint8)[:, None]
-    labels = bunch.target.astype(np.int64)
+    table = _table()
+    pixels = table[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8)
+    labels = table[:, -1].astype(np.int64)
     everything = RawExamples(np.ascontiguousarray(pixels), labels, np.arange(len(labels), dtype=np.int64))
     train, test = stratified_split(labels, TRAIN_EXAMPLES)
     return ImageTask(FACTS["digits"], everything.select(train), everything.select(test))
+
+
+def _table() -> NDArray[np.float64]:
+    """One row an example, 64 pixels and the label.
+
+    The file is read where scikit-learn keeps it, because importing that package takes longer than quantizing a small
+    model; where a release keeps it elsewhere, the package itself is asked.
+    """
+    found = importlib.util.find_spec("sklearn")
+    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz" if found and found.origin else None
+    if file is not None and file.is_file():
+        return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.column_stack((bunch.data, bunch.target))
 
 
 def stratified_split(labels: NDArray[np.int64], train_examples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from suite.errors import UnknownName
 from suite.tasks import TASKS, Split, get_task, task_title
+from suite.tasks.digits import load
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,14 @@ def test_every_task_has_a_title_and_a_description():
     for entry in TASKS:
         assert len(task_title(entry.id)) > 10
         assert entry.summary().startswith("Tasks: `")
+
+
+def test_reading_the_digits_does_not_wait_for_scikit_learn():
+    program = "import sys; from suite.tasks import get_task; get_task('digits'); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_where_the_file_is_elsewhere_scikit_learn_is_asked(digits, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert load().data_hash == digits.data_hash
