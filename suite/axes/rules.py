@@ -149,6 +149,16 @@ RULES = (
         lambda v: v["extra_level"] == "present" and v["signed_range"] == "narrow",
     ),
     Rule(
+        ("signed_range", "extra_level", "weight_symmetry", "activation_symmetry"),
+        "the range of the codes of a symmetric grid is chosen, but no grid is symmetric",
+        lambda v: v["signed_range"] == "full" and v["extra_level"] == "absent" and _no_symmetric_grid(v),
+    ),
+    Rule(
+        ("unsigned_activations", "activation_symmetry"),
+        "only a symmetric activation grid has a sign bit that could be dropped or kept",
+        lambda v: v["unsigned_activations"] == "never" and v["activation_symmetry"] == "asymmetric",
+    ),
+    Rule(
         ("symmetric_step", "weight_symmetry", "activation_symmetry"),
         "the step of a symmetric grid is chosen, but no grid is symmetric",
         lambda v: v["symmetric_step"] != "max-over-qmax" and _no_symmetric_grid(v),
@@ -194,6 +204,11 @@ RULES = (
             v["activation_parameters"] == "dynamic"
             and v["activation_range"] in ("ema-min-max", "output-similarity", *LEARNED)
         ),
+    ),
+    Rule(
+        ("activation_parameters", "initialization_examples"),
+        "dynamic ranges come from each input alone, so no examples give them a start",
+        lambda v: v["activation_parameters"] == "dynamic" and v["initialization_examples"] != "all",
     ),
     Rule(
         ("activation_granularity", "activation_parameters"),

@@ -26,8 +26,15 @@ NUMBERS: Mapping[str, tuple[Value, ...]] = {
 COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("weight_granularity", "per-group"): {"weight_group_size": 8},
     ("weight_group_size", 8): {"weight_granularity": "per-group"},
-    ("activation_granularity", "per-token"): {"activation_parameters": "dynamic", "activation_range": "min-max"},
-    ("activation_parameters", "dynamic"): {"activation_range": "min-max"},
+    ("activation_granularity", "per-token"): {
+        "activation_parameters": "dynamic",
+        "activation_range": "min-max",
+        "initialization_examples": "all",
+    },
+    ("activation_parameters", "dynamic"): {"activation_range": "min-max", "initialization_examples": "all"},
+    ("weight_symmetry", "asymmetric"): {"signed_range": "narrow"},
+    ("signed_range", "full"): {"weight_symmetry": "symmetric"},
+    ("unsigned_activations", "never"): {"activation_symmetry": "symmetric"},
     ("activation_range", "ema-min-max"): {"activation_parameters": "static"},
     ("pooling", "low-precision-integer"): {"last_layer_activations": "same"},
     ("extra_level", "present"): {"signed_range": "full", "weight_symmetry": "symmetric"},

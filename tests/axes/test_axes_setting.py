@@ -57,6 +57,11 @@ BREACHES = [
     ),
     ({"extra_level", "signed_range"}, {"extra_level": "present"}),
     (
+        {"signed_range", "extra_level", "weight_symmetry", "activation_symmetry"},
+        {"signed_range": "full", "weight_symmetry": "asymmetric"},
+    ),
+    ({"unsigned_activations", "activation_symmetry"}, {"unsigned_activations": "never"}),
+    (
         {"symmetric_step", "weight_symmetry", "activation_symmetry"},
         {"symmetric_step": "two-max-over-levels", "weight_symmetry": "asymmetric"},
     ),
@@ -81,6 +86,10 @@ BREACHES = [
     (
         {"activation_parameters", "activation_range"},
         {"activation_parameters": "dynamic", "activation_range": "ema-min-max"},
+    ),
+    (
+        {"activation_parameters", "initialization_examples"},
+        {"activation_parameters": "dynamic", "initialization_examples": 32},
     ),
     ({"activation_granularity", "activation_parameters"}, {"activation_granularity": "per-token"}),
     ({"examples", "labels"}, {"examples": 0, "labels": "labeled", "activation_parameters": "dynamic"}),
@@ -129,6 +138,8 @@ def test_every_rule_has_a_breach_above():
         },
         {"activation_precision": "mixed", "activation_bits": 4.2, "activation_constraint": "maximum-feature-map"},
         {"extra_level": "present", "signed_range": "full"},
+        {"signed_range": "full", "weight_symmetry": "asymmetric", "activation_symmetry": "symmetric"},
+        {"unsigned_activations": "never", "activation_symmetry": "symmetric"},
         {"activation_range": "percentile", "percentile": 99.9},
         {"examples": 0, "activation_parameters": "dynamic"},
         {"examples": 0, "activation_bits": 32},
