@@ -96,8 +96,8 @@ class LearnedBitWidths(Method):
         ),
         Note(
             about="what an average counts",
-            ours="all weights and feature maps on a grid, those whose bits other axes fix included, the network's input "
-            "too; a feature map counts once and has one bit-width for all its readers",
+            ours="all weights and feature maps on a grid, the network's input and others of fixed bits included; a "
+            "feature map counts once and has one bit-width for all its readers",
             paper="weights and activation maps of all layers by their sizes, the first and the last layer included",
         ),
         Note(
