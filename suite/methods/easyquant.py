@@ -92,6 +92,11 @@ class EasyQuant(Method):
             "of one position",
         ),
         Note(
+            about="tensors that no product reads",
+            ours="they keep the range of the data; the recommended axes leave sums of residual connections in floating "
+            "point",
+        ),
+        Note(
             about="examples that are compared",
             ours="32; option examples",
             code="the authors' code: 50; PTQ4ViT: 32",
@@ -113,8 +118,10 @@ class EasyQuant(Method):
         "activation_symmetry": "symmetric",
         "symmetric_step": "two-max-over-levels",
         "signed_range": "full",
-        "weight_bits": 6,
-        "activation_bits": 6,
+        "weight_bits": 4,
+        "activation_bits": 4,
+        "skip_connection": "full-precision",
+        "residual_connection": "full-precision",
         "examples": 512,
         "time_limit": 100.0,
     }

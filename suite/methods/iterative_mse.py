@@ -71,6 +71,11 @@ class IterativeMse(Method):
             ours="one sample of a million values of all calibration examples, solved once",
         ),
         Note(
+            about="what is quantized",
+            ours="operands of products; sums of residual connections stay in floating point, as recommended axes say",
+            paper="operands of products, without a word on the sums",
+        ),
+        Note(
             about="signs",
             ours="signed grids with all codes, unsigned where a softmax or ReLU leaves no negative value",
             paper="signed everywhere but for the attention scores after the softmax",
@@ -89,6 +94,8 @@ class IterativeMse(Method):
         "weight_granularity": "per-tensor",
         "activation_symmetry": "symmetric",
         "signed_range": "full",
+        "skip_connection": "full-precision",
+        "residual_connection": "full-precision",
         "examples": 512,
         "time_limit": 60.0,
     }

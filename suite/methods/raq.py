@@ -84,6 +84,11 @@ class RankingAware(Method):
             "error",
             paper="the expected error is taken off",
         ),
+        Note(
+            about="tensors that no product reads",
+            ours="they keep the range of the data; the recommended axes leave sums of residual connections in floating "
+            "point",
+        ),
         Note(about="mixed precision by nuclear norms", ours="left out: every layer has the bits of the card"),
     )
     needs = Needs(examples=True)
@@ -102,8 +107,10 @@ class RankingAware(Method):
         "activation_symmetry": "symmetric",
         "symmetric_step": "two-max-over-levels",
         "signed_range": "full",
-        "weight_bits": 6,
-        "activation_bits": 6,
+        "weight_bits": 4,
+        "activation_bits": 4,
+        "skip_connection": "full-precision",
+        "residual_connection": "full-precision",
         "examples": 512,
         "time_limit": 100.0,
     }

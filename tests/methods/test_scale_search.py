@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from search_benches import TinyTransformer, bench_of, scales
 from torch import Tensor, nn
 from toys import ToyBench, ToyDoor, toy_bench
 
 from suite.axes import Setting
 from suite.errors import Unsupported
 from suite.methods.api import Diverged
-from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.scale_search import (
     Measure,
     Ranking,
@@ -23,43 +21,10 @@ from suite.methods.engines.scale_search import (
     search_scales,
 )
 from suite.methods.engines.scale_search.products import Product, Products
-from suite.plan import all_off, dissect, make_plan, place, prepare, quantizers_of
+from suite.plan import all_off, quantizers_of
 from suite.quantizers import Quantizer
 
-EVERYWHERE = {
-    "first_layer_weights": "same",
-    "last_layer_weights": "same",
-    "first_layer_activations": "same",
-    "last_layer_activations": "same",
-    "network_input": "same",
-    "batch_norm": "folded",
-    "weight_bits": 3,
-    "activation_bits": 3,
-    "activation_symmetry": "symmetric",
-    "weight_granularity": "per-tensor",
-    "weight_range": "output-similarity",
-    "activation_range": "output-similarity",
-    "initialization_examples": "all",
-    "skip_connection": "full-precision",
-    "residual_connection": "full-precision",
-}
 FACTORS = linear_candidates(0.4, 1.3, 12)
-
-
-class TinyTransformer(nn.Module):
-    """Attention over four tokens of three features, with scaling between its product and its softmax."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(4, 6)
-        self.queries, self.keys, self.values = (nn.Linear(6, 6) for _ in range(3))
-        self.head = nn.Linear(6, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.embed(x.squeeze(1))
-        scores = self.queries(tokens) @ self.keys(tokens).transpose(-2, -1)
-        attended = torch.softmax(scores / 2.4, dim=-1) @ self.values(tokens)
-        return self.head(attended.mean(1))
 
 
 class OddConvolutions(nn.Module):
@@ -76,20 +41,6 @@ class OddConvolutions(nn.Module):
         return self.linear(self.depthwise(self.grouped(self.first(x))).mean((2, 3)))
 
 
-def bench_of(model: Callable[[], nn.Module] | None = None, **changes: object) -> ToyBench:
-    """A calibrated bench."""
-    setting = Setting.default().replace(**{**EVERYWHERE, **changes})
-    bench = toy_bench(setting)
-    if model is not None:
-        torch.manual_seed(3)
-        reference = model().eval()
-        prepared = prepare(reference, setting)
-        plan = make_plan(dissect(prepared, bench.data.inputs[:2]), setting)
-        bench = ToyBench(place(prepared, plan), reference, plan, setting, bench.data)
-    calibrate(bench)
-    return bench
-
-
 def search_for(**changes: object) -> ScaleSearch:
     asked: dict[str, object] = {
         "measure": Measure.COSINE,
@@ -99,10 +50,6 @@ def search_for(**changes: object) -> ScaleSearch:
         "examples": 64,
     }
     return ScaleSearch(**{**asked, **changes})  # type: ignore[arg-type]
-
-
-def scales(bench: ToyBench) -> dict[str, Tensor]:
-    return {name: quantizer.scale.clone() for name, quantizer in quantizers_of(bench.model).items()}
 
 
 def searched(bench: ToyBench, **changes: object) -> dict[str, Tensor]:
@@ -254,9 +201,9 @@ def test_whatever_no_product_reads_keeps_its_start() -> None:
 
 @pytest.mark.parametrize("model", [None, TinyTransformer, OddConvolutions])
 def test_chunks_passes_and_memory_do_not_matter(model: type[nn.Module] | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {"ranking": Ranking(0.1, 0.2), "units": Units.EXAMPLES, "measure": Measure.PEARSON}
+    asked = {"ranking": Ranking(0.1, 0.2), "units": Units.EXAMPLES, "measure": Measure.PEARSON, "rounds": 1}
     expected = searched(bench_of(model), **asked)
-    monkeypatch.setattr(search, "CHUNK_ELEMENTS", 97)
+    monkeypatch.setattr(search, "CHUNK_ELEMENTS", 397)
     assert_same(searched(bench_of(model), **asked), expected)
     monkeypatch.setattr(search, "PASS_BATCH", 7)
     assert_same(searched(bench_of(model), **asked), expected)
