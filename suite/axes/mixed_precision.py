@@ -17,6 +17,11 @@ FLOAT_BITS = 32
 
 FIXED = Cost("One operand width for every layer.", PAPER)
 MIXED = Cost("Hardware must run, or unpack, several operand widths.", PAPER)
+ONE_BIT = Cost(
+    "One bit per value: a symmetric grid is {-s, +s}, which has no zero, an asymmetric one {0, s} or {-s, 0}; products "
+    "are changes of sign or selections.",
+    ARITHMETIC,
+)
 NOT_QUANTIZED = Cost("32 bits per value and floating-point products.", HARDWARE)
 STORED_BITS = Cost(
     "Memory and traffic grow with the bits; widths the hardware lacks (3, 5 …) are unpacked to the next one.", PAPER
@@ -39,7 +44,7 @@ AXES = (
         question="How many bits has a weight (32: not quantized; with mixed precision: the average aimed at)?",
         domain=Number(least=1, most=32, integral_as_int=True),
         default=8,
-        costs={"32": NOT_QUANTIZED},
+        costs={"1": ONE_BIT, "32": NOT_QUANTIZED},
         other_cost=STORED_BITS,
         observation=Observation(how="number of levels of every weight, and their average over all weights"),
     ),
@@ -58,7 +63,7 @@ AXES = (
         question="How many bits has an activation (32: not quantized; with mixed precision: the average aimed at)?",
         domain=Number(least=1, most=32, integral_as_int=True),
         default=8,
-        costs={"32": NOT_QUANTIZED},
+        costs={"1": ONE_BIT, "32": NOT_QUANTIZED},
         other_cost=STORED_BITS,
         observation=Observation(how="number of levels of every activation, and their average over all feature maps"),
     ),
