@@ -10,7 +10,7 @@ from residual_toys import residual_bench
 from torch import Tensor
 from toys import ToyBench
 
-from suite.errors import SuiteError, Unsupported
+from suite.errors import SuiteError
 from suite.methods.api import Diverged
 from suite.methods.engines.reconstruction import PRESETS, ReconstructionOptions, Regularizer, reconstruct
 from suite.plan import all_off, initialize_weights, quantizers_of, weights_of
@@ -182,15 +182,15 @@ def test_activation_steps_are_learned_in_both_frames_and_fixed_where_asked() -> 
         return [one.scale.detach().clone() for one in found]
 
     def after(iterations: int, **options: Any) -> list[Tensor]:
-        changes = LOW if options.get("activation_steps") != "fixed" else {**LOW, "activation_range": "mse"}
+        rule = {"activation_range": options.pop("rule", "learned-step")}
         given = {"iterations": iterations, "activation_iterations": iterations, **options}
-        return scales(run(residual_bench(blocks=1, **changes), **given))
+        return scales(run(residual_bench(blocks=1, **{**LOW, **rule}), **given))
 
     for preset in ("brecq", "qdrop"):
         assert any(
             not torch.equal(*pair) for pair in zip(after(5, preset=preset), after(9, preset=preset), strict=True)
         )
-    fixed = {"preset": "qdrop", "activation_steps": "fixed"}
+    fixed = {"preset": "qdrop", "rule": "mse"}
     assert all(torch.equal(*pair) for pair in zip(after(5, **fixed), after(9, **fixed), strict=True))
 
 
@@ -214,13 +214,6 @@ def test_settings_left_out_come_from_the_preset() -> None:
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SuiteError, match=message):
         ReconstructionOptions(**changes)
-
-
-def test_steps_and_the_axis_must_agree() -> None:
-    with pytest.raises(Unsupported, match="learned-step"):
-        run(residual_bench(activation_bits=3, activation_range="mse"))
-    with pytest.raises(Unsupported, match="activation_steps=fixed"):
-        run(residual_bench(**LOW), activation_steps="fixed")
 
 
 def test_a_rate_that_explodes_diverges() -> None:

@@ -45,7 +45,7 @@ LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
 LEARNED_ROUNDING: Mapping[str, tuple[object, ...]] = {
     "weight_range": ("learned-rounding",),
     "weight_granularity": ("per-tensor", "per-channel"),
-    "activation_range": ("learned-step",),
+    "activation_range": ("learned-step", *RANGE_RULES),
     "activation_granularity": ("per-tensor", "per-channel"),
     "activation_parameters": ("static",),
     "gradient_mask": ("round-then-clip", "clip-then-round"),

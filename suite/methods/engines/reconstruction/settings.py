@@ -94,10 +94,10 @@ class ReconstructionOptions(Options):
     sampling: Literal["without-replacement", "with-replacement"] | None = option(
         None, doc="how the examples of one iteration are drawn"
     )
-    activation_steps: Literal["second-stage", "joint", "fixed"] | None = option(
+    activation_steps: Literal["second-stage", "joint"] | None = option(
         None,
-        doc="activation steps: learned when all weights are done, together with the rounding and random dropping, "
-        "or kept where calibration put them",
+        doc="when steps are learned, where activation_range is learned-step: after all weights, or together with the "
+        "rounding and with random dropping",
     )
     activation_iterations: int | None = option(None, doc="iterations per unit of the second stage", minimum=1)
     activation_learning_rate: float | None = option(None, doc="first rate of activation steps, cosine", minimum=0.0)

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from suite.errors import SuiteError, Unsupported
+from suite.errors import SuiteError
 from suite.methods.api import Claims, Fact, Workbench
 from suite.methods.engines.acceleration import channels_last
 from suite.methods.engines.calibration import calibrate_activations
@@ -57,14 +57,15 @@ def reconstruct(
     for quantizer in weights:
         quantizer.start_rule = cast(Rule, options.weight_start)
     for quantizer in activations:
-        quantizer.start_rule = quantizer.start_rule if _fixed(options) else cast(Rule, options.activation_start)
+        if _learns_steps(work):
+            quantizer.start_rule = cast(Rule, options.activation_start)
     initialize_weights(model)
     floating = copy.deepcopy(model)
     for quantizer in quantizers_of(floating).values():
         quantizer.enabled = False
     with channels_last(model), channels_last(floating), Compiler(options.compile) as compiler:
         run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations, compiler)
-        if activations and options.activation_steps == "second-stage":
+        if activations and _learns_steps(work) and options.activation_steps == "second-stage":
             run.weights(with_activations=False)
             calibrate_activations(work)
             run.activation_stage()
@@ -81,23 +82,11 @@ def _check(work: Workbench, options: ReconstructionOptions) -> None:
     broken = [name for name, value in work.model.named_parameters() if not bool(torch.isfinite(value).all())]
     if broken:
         raise SuiteError(f"{broken[0]} holds values that are not finite", hint="check the weights of the float model")
-    learned = work.setting["activation_range"] == "learned-step"
-    if _fixed(options) and learned:
-        raise Unsupported(
-            "activation_steps=fixed learns no step, but the axis activation_range is learned-step",
-            hint="choose a range rule such as activation_range=mse, or activation_steps=joint",
-        )
-    active = any(not one.is_weight for one in quantizers_of(work.model).values())
-    if not _fixed(options) and active and not learned:
-        raise Unsupported(
-            f"activation_steps={options.activation_steps} learns steps, but the axis activation_range is "
-            f"{work.setting['activation_range']}",
-            hint="set activation_range=learned-step, or the option activation_steps=fixed",
-        )
 
 
-def _fixed(options: ReconstructionOptions) -> bool:
-    return options.activation_steps == "fixed"
+def _learns_steps(work: Workbench) -> bool:
+    """The axis decides whether steps are learned; the option `activation_steps` only when."""
+    return work.setting["activation_range"] == "learned-step"
 
 
 @dataclass
@@ -118,7 +107,7 @@ class _Reconstruction:
     def weights(self, *, with_activations: bool) -> None:
         """Learn the rounding of every unit, together with activation steps where they are learned jointly."""
         options = self.options
-        joint = with_activations and options.activation_steps == "joint"
+        joint = with_activations and _learns_steps(self.work)
         stage = Stage(
             "rounding",
             "rounding",
