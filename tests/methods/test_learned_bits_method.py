@@ -309,3 +309,17 @@ def test_a_saved_model_without_its_bits_is_refused_in_one_line(
     save_file(load_file(evaluated.folder / "model.safetensors"), file, None if bits is None else {"bits": bits})
     assert run(["audit", str(file), "--card", str(evaluated.folder / "card.yaml")]) == 2
     assert "does not say which bits were chosen" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_compiled_step_learns_what_an_eager_one_learns() -> None:
+    """Compiled sums round differently, so that single widths may differ in the end; targets and first steps do not."""
+    eager, expected = learned(steps=10, compile="never")
+    bench, claims = learned(steps=10, compile="always")
+    assert average_of(bench, weights=True) <= 4
+    assert average_of(bench, weights=False) <= 4
+    assert claims.figures["loss"] == pytest.approx(expected.figures["loss"], rel=1e-3)
+    before, after = chosen_plan(eager.model, eager.plan), chosen_plan(bench.model, bench.plan)
+    assert before is not None
+    assert after is not None
+    assert sum(before.chosen_bits[name] != width for name, width in after.chosen_bits.items()) <= 1
