@@ -105,7 +105,7 @@ def _axes(page: _Page, data: dict[str, Any]) -> None:
     recommended, supports = data["recommended"], data["supports"]
     label = max(map(len, [*recommended, *supports]), default=0)
     if recommended:
-        page.heading(f"Recommended (suite card new --method {data['id']}), where axes start elsewhere")
+        page.heading("Recommended, where it is not the axis's default ('suite card new' writes it)")
         for axis, value in recommended.items():
             page.entry(axis, _word(value), indent=2, label=label)
     if supports:

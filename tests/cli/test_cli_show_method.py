@@ -117,7 +117,7 @@ Where the paper, public code and this file differ, or are silent
       paper   silent, and so is the code
       here    none
 
-Recommended (suite card new --method shown), where axes start elsewhere
+Recommended, where it is not the axis's default ('suite card new' writes it)
   allowed_bit_widths  [2, 4, 8]
   labels              labeled
 
