@@ -87,6 +87,33 @@ def test_products_of_a_transformer_with_their_quantizers() -> None:
     assert len(components) == 5
 
 
+class Viewed(nn.Module):
+    """A pooled tensor that is reshaped by its own sizes, and scores that pass a function of many arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.linear = nn.Linear(16, 6)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.pool(torch.relu(self.conv(x)))
+        tokens = self.linear(pooled.view(pooled.size(0), -1)).view(pooled.size(0), 2, 3)
+        scores = tokens @ tokens.transpose(-2, -1)
+        masked = torch.where(scores > 100.0, scores * 0.0, scores)
+        return self.head((torch.softmax(masked, dim=-1) @ tokens).mean(1))
+
+
+def test_quantizers_and_attention_are_found_behind_views_and_masks() -> None:
+    bench = bench_of(Viewed)
+    quantizers = {quantizer: name for name, quantizer in quantizers_of(bench.model).items()}
+    found = by_name(bench)
+    assert quantizers[found["linear"].left] == "pool:pool-output"
+    assert [product.ranks for product in found.values() if product.layer is None] == [True, False]
+    assert all(product.left in quantizers for product in found.values())
+
+
 def test_captured_operands_and_outputs_are_those_of_the_float_model() -> None:
     bench = bench_of(TinyTransformer)
     products = Products(bench.model)

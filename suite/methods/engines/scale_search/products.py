@@ -18,6 +18,10 @@ from suite.quantizers import Quantizer
 
 # How far behind a matrix product its softmax may lie: scaling, masking and moving take a step each.
 STEPS_TO_SOFTMAX = 8
+# What cannot stand there: scores are scaled, masked and moved, by functions of many names.
+NOT_ON_THE_WAY = (Kind.WEIGHTED, Kind.MATMUL, Kind.NORMALIZATION, Kind.ACTIVATION, Kind.AVERAGE_POOL, Kind.CONCAT)
+# Functions that give sizes, not activations.
+SIZES = frozenset({"size", "sym_size", "dim", "numel", "getattr", "len"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +79,16 @@ class Products:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.graph = flatten(model, _containers(model))
+        self._varying = _varying(self.graph)
         self.names = {quantizer: name for name, quantizer in quantizers_of(model).items()}
         found = (self._product(node) for node in self.graph.nodes)
         self.all = tuple(one for one in found if one is not None and (one.left or one.right))
-        self._varying = _varying(self.graph)
 
     def _product(self, node: fx.Node) -> Product | None:
         if node.op == "call_module":
-            layer = self.model.get_submodule(str(node.target))
-            if not hasattr(layer, "weight_quantizer") and kind_of_module(layer) is not Kind.WEIGHTED:
+            if self._kind(node) is not Kind.WEIGHTED:
                 return None
+            layer = self._module(node)
             source = operand_nodes(node)[0]
             weight = getattr(layer, "weight_quantizer", None)
             return Product(
@@ -97,54 +101,55 @@ class Products:
                 _layer_product(layer),
                 ranks=False,
             )
-        if node.op not in ("call_function", "call_method"):
+        if self._kind(node) is not Kind.MATMUL or len(operand_nodes(node)) != 2:
             return None
         operands = operand_nodes(node)
-        if len(operands) != 2 or kind_of_function(function_name(node.target), 2) is not Kind.MATMUL:
-            return None
         left, right = (self._quantizer_of(operand) for operand in operands)
         return Product(node.name, node, tuple(operands), left, right, None, _function(node), self._ranks(node))
 
     def _quantizer_of(self, node: fx.Node) -> Quantizer | None:
         """The quantizer whose grid a tensor is on, through operations that only move or select values."""
-        while True:
-            if node.op == "call_module":
-                module = self.model.get_submodule(str(node.target))
-                if isinstance(module, Quantizer):
-                    return module
-                kind = kind_of_module(module)
-            elif node.op in ("call_function", "call_method"):
-                kind = kind_of_function(function_name(node.target), len(operand_nodes(node)))
-            else:
-                return None
-            if kind is not Kind.TRANSPARENT:
-                return None
-            node = operand_nodes(node)[0]
+        while node.op in ("call_module", "call_function", "call_method"):
+            if node.op == "call_module" and isinstance(module := self._module(node), Quantizer):
+                return module
+            if self._kind(node) is not Kind.TRANSPARENT:
+                break
+            node = self._activations(node)[0]
+        return None
 
     def _ranks(self, node: fx.Node) -> bool:
-        """Whether a softmax follows, with nothing but scaling, masking and moving before it."""
+        """Whether a softmax follows, with no other product or function of a neuron before it."""
         level = {node}
         for _ in range(STEPS_TO_SOFTMAX):
             level = {user for one in level for user in one.users}
             kinds = {user: self._kind(user) for user in level}
             if Kind.SOFTMAX in kinds.values():
                 return True
-            level = {user for user, kind in kinds.items() if kind in (Kind.AFFINE, Kind.TRANSPARENT, Kind.ADD)}
+            level = {user for user, kind in kinds.items() if kind not in NOT_ON_THE_WAY}
         return False
 
     def _kind(self, node: fx.Node) -> Kind:
         if node.op == "call_module":
-            module = self.model.get_submodule(str(node.target))
-            return Kind.TRANSPARENT if isinstance(module, Quantizer) else kind_of_module(module)
+            module = self._module(node)
+            if isinstance(module, Quantizer):
+                return Kind.TRANSPARENT
+            return Kind.WEIGHTED if hasattr(module, "weight_quantizer") else kind_of_module(module)
         if node.op in ("call_function", "call_method"):
-            return kind_of_function(function_name(node.target), len(operand_nodes(node)))
+            return kind_of_function(function_name(node.target), len(self._activations(node)))
         return Kind.OTHER
 
+    def _module(self, node: fx.Node) -> nn.Module:
+        return self.model.get_submodule(str(node.target))
+
+    def _activations(self, node: fx.Node) -> list[fx.Node]:
+        """The operands that are no constants."""
+        return [operand for operand in operand_nodes(node) if operand in self._varying]
+
     def components(self) -> list[tuple[Product, ...]]:
-        """Products that share a quantizer of an activation, directly or through others, in the order of the flow."""
+        """Products that share a quantizer, directly or through others, in the order of the flow."""
         groups: list[tuple[set[Quantizer], list[Product]]] = []
         for product in self.all:
-            mine = {one for one in (product.left, None if product.layer else product.right) if one is not None}
+            mine = {one for one in (product.left, product.right) if one is not None}
             joined = [group for group in groups if group[0] & mine]
             merged = (mine.union(*(group[0] for group in joined)), [*(p for g in joined for p in g[1]), product])
             groups = [group for group in groups if group not in joined] + [merged]
@@ -230,10 +235,11 @@ def _containers(model: nn.Module) -> set[str]:
 
 
 def _varying(graph: fx.Graph) -> set[fx.Node]:
-    """Nodes that depend on the input."""
+    """Nodes that depend on the values of the input, not only on its sizes."""
     found: set[fx.Node] = set()
     for node in graph.nodes:
-        if node.op == "placeholder" or any(operand in found for operand in operand_nodes(node)):
+        depends = any(operand in found for operand in operand_nodes(node))
+        if node.op == "placeholder" or (depends and function_name(node.target) not in SIZES):
             found.add(node)
     return found
 

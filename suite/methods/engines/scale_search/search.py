@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.errors import Unsupported
 from suite.methods.api import Diverged, Workbench
@@ -94,6 +94,7 @@ def search_scales(work: Workbench, search: ScaleSearch) -> dict[str, object]:
                 if search.correct_bias:
                     corrections |= _corrections(component, captured)
                 progress.advance(len(component))
+            captured.clear()  # before the next pass fills its own
     # Only now: until the last capture the model has to be the float model where its quantizers are off.
     _apply(corrections)
     return _figures(products, found, corrections, compared)
@@ -242,11 +243,16 @@ def _corrections(component: Sequence[Product], captured: Mapping[Product, Captur
 
 
 def _apply(corrections: Mapping[Product, Tensor]) -> None:
+    """Take the corrections off; a layer that is called more than once has one bias for their mean."""
+    by_layer: dict[nn.Module, list[Tensor]] = {}
+    for product, correction in corrections.items():
+        assert product.layer is not None
+        by_layer.setdefault(product.layer, []).append(correction)
     with torch.no_grad():
-        for product, correction in corrections.items():
-            bias = product.layer.bias  # type: ignore[union-attr]
+        for layer, several in by_layer.items():
+            bias = layer.bias
             assert isinstance(bias, Tensor)
-            bias.sub_(correction.to(bias.dtype))
+            bias.sub_(torch.stack(several).mean(0).to(bias.dtype))
 
 
 def _figures(
