@@ -1,20 +1,23 @@
-"""Methods, reconstruction engine: compiled objectives, one for all units of the same shape.
+"""Methods, reconstruction engine: one iteration's loss and gradients, compiled once for all units of the same shape.
 
-Compiling takes seconds, and a network repeats its blocks. The first unit of a shape is compiled through a copy of it,
-a shell; every further one lends its tensors to the shell, which then computes and learns with them.
+Forward and backward pass are traced into a single graph of plain operations on tensors, and that is compiled: nothing
+is saved for a second graph, no engine walks back, and operations of both passes are fused. The tensors of a unit are
+arguments, so that every further unit of the same structure runs what the first one compiled.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from suite.errors import SuiteError
 
@@ -23,47 +26,38 @@ log = logging.getLogger("suite.reconstruction")
 Compilation = Literal["auto", "never", "always"]
 COMPILE_FROM_ITERATIONS = 1000
 """Below, an iteration saves too little to earn back what compiling costs (measured on ResNet-20, one thread)."""
-SHELLS = 512
-"""How many different shapes may be compiled in one process."""
+
+Differentiate = Callable[..., Tensor]
+"""Computes a loss of some arguments, adds its gradients to what is learned, and returns it without a history."""
 
 
 class Compiler:
-    """Compiles objectives, and remembers their shells as long as it is entered as a context."""
+    """Turns objectives, which are modules that return a loss, into functions that leave gradients too."""
 
     def __init__(self, compilation: Compilation) -> None:
         self.compilation = compilation
-        self._shells: dict[str, tuple[nn.Module, Callable[..., Tensor]]] = {}
+        self._compiled: dict[object, _Compiled] = {}
         self._failed = False
-        # torch gives up, without a word, on code that it compiled for more than a few different modules.
-        self._limits = torch._dynamo.config.patch(recompile_limit=SHELLS, accumulated_recompile_limit=4 * SHELLS)
 
-    def __enter__(self) -> Compiler:
-        self._limits.__enter__()
-        return self
+    def __call__(self, objective: nn.Module, iterations: int) -> Differentiate:
+        """Compiled where asked for, or where it is called often enough; eagerly where that fails."""
 
-    def __exit__(self, *error: Any) -> None:
-        self._shells.clear()
-        self._limits.__exit__(*error)
+        def eager(*given: Any) -> Tensor:
+            loss = objective(*given)
+            loss.backward()
+            return loss.detach()  # type: ignore[no-any-return]
 
-    def __call__(self, objective: nn.Module, iterations: int) -> Callable[..., Tensor]:
-        """The objective, compiled where asked for or where it is called often enough; eagerly where that fails."""
         wanted = self.compilation == "always" or (self.compilation == "auto" and iterations >= COMPILE_FROM_ITERATIONS)
-        if self._failed or not wanted:
-            return objective
+        if not wanted:
+            return eager
         signature = signature_of(objective)
-        if signature not in self._shells:
-            shell = copy.deepcopy(objective)
-            self._shells[signature] = shell, torch.compile(shell, dynamic=False)
-        shell, fast = self._shells[signature]
-        lend(objective, shell)
-        return self._guarded(fast, objective)
+        tensors = {**dict(objective.named_parameters()), **dict(objective.named_buffers())}
 
-    def _guarded(self, fast: Callable[..., Tensor], objective: nn.Module) -> Callable[..., Tensor]:
         def run(*given: Any) -> Tensor:
             if self._failed:
-                return objective(*given)  # type: ignore[no-any-return]
+                return eager(*given)
             try:
-                return fast(*given)
+                return self._known(signature, objective, tensors, given)(tensors, given)
             except Exception as error:  # a missing C++ compiler surfaces as any of a dozen exception types
                 if self.compilation == "always":
                     reason = (str(error).splitlines() or [""])[0]
@@ -73,31 +67,60 @@ class Compiler:
                     ) from error
                 log.warning("compiling an iteration failed (%s); reconstruction goes on without", type(error).__name__)
                 self._failed = True
-                return objective(*given)  # type: ignore[no-any-return]
+                return eager(*given)
 
         return run
 
+    def _known(
+        self, signature: str, objective: nn.Module, tensors: dict[str, Tensor], given: tuple[Any, ...]
+    ) -> _Compiled:
+        key = signature, tuple(argument is None for argument in given)
+        if key not in self._compiled:
+            self._compiled[key] = _compile(objective, tensors, given)
+        return self._compiled[key]
 
-def lend(source: nn.Module, shell: nn.Module) -> None:
-    """Put the very parameters and buffers of a module into another one of the same structure."""
-    for (_, given), (_, taking) in zip(source.named_modules(), shell.named_modules(), strict=True):
-        for name in taking._parameters:
-            taking._parameters[name] = given._parameters[name]
-        for name in taking._buffers:
-            taking._buffers[name] = given._buffers[name]
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A function of all tensors of a unit and of what it is given: the loss, and the gradients of `learned`."""
+
+    function: Callable[..., tuple[Tensor, ...]]
+    learned: tuple[str, ...]
+
+    def __call__(self, tensors: dict[str, Tensor], given: tuple[Any, ...]) -> Tensor:
+        with torch.no_grad():
+            loss, *gradients = self.function(list(tensors.values()), given)
+        for name, gradient in zip(self.learned, gradients, strict=True):
+            held = tensors[name]
+            held.grad = gradient if held.grad is None else held.grad + gradient
+        return loss
+
+
+def _compile(objective: nn.Module, tensors: dict[str, Tensor], given: tuple[Any, ...]) -> _Compiled:
+    names = list(tensors)
+    reached: list[str] = []
+
+    def loss_and_gradients(values: list[Tensor], arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            held = dict(zip(names, values, strict=True))
+            loss = functional_call(objective, held, arguments)
+            wanted = [name for name in names if tensors[name].requires_grad]
+            found = torch.autograd.grad(loss, [held[name] for name in wanted], allow_unused=True)
+        reached[:] = [name for name, gradient in zip(wanted, found, strict=True) if gradient is not None]
+        return loss.detach(), *(gradient for gradient in found if gradient is not None)
+
+    # Tracing computes once, and what it draws at random must not move what the iterations will draw.
+    with torch.random.fork_rng():
+        graph = make_fx(loss_and_gradients)(list(tensors.values()), given)
+    return _Compiled(torch.compile(graph, dynamic=False), tuple(reached))
 
 
 def signature_of(module: nn.Module) -> str:
     """Everything that decides what is compiled for a module: its structure, its switches, the shapes of its tensors."""
     parts = []
     for name, inner in module.named_modules():
-        tensors = [
-            (
-                key,
-                None if value is None else (tuple(value.shape), value.stride(), str(value.dtype), value.requires_grad),
-            )
-            for key, value in [*inner._parameters.items(), *inner._buffers.items()]
-        ]
+        held = [*inner._parameters.items(), *inner._buffers.items()]
+        tensors = [(key, None if value is None else _kind(value)) for key, value in held]
         code = inner.code if isinstance(inner, fx.GraphModule) else ""
         parts.append(repr((name, type(inner).__name__, tensors, code, _switches(inner))))
     return "\n".join(parts)
@@ -112,7 +135,7 @@ def _switches(module: nn.Module) -> list[tuple[str, str]]:
     return sorted(
         (name, repr(value))
         for name, value in vars(module).items()
-        if name not in ("weight_site", "sites", "_code") and not name.startswith("_") and _plain(value)
+        if name not in ("weight_site", "sites") and not name.startswith("_") and _plain(value)
     )
 
 

@@ -52,6 +52,8 @@ def learn_from_gram(
     (rounding,) = learnable.roundings
 
     def loss(push: Push) -> Tensor:
-        return gram.loss(rounding(layer.weight)) + penalties(learnable.roundings, push)
+        value = gram.loss(rounding(layer.weight)) + penalties(learnable.roundings, push)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value.detach()
 
     return descend(f"{stage.label} {unit.name}", Descent(stage, learnable, loss, work.device), advance)

@@ -99,7 +99,7 @@ def learn(
 def sampled_loss(
     unit: Unit, examples: Examples, stage: Stage, learnable: Learnable, compiler: Compiler, order: torch.Generator
 ) -> Callable[[Push], Tensor]:
-    """The loss of one batch, drawn anew with every call."""
+    """The loss of one batch, drawn anew with every call, which leaves its gradients."""
     quantized = None if stage.unit_input == "float" else examples.quantized
     floating = None if stage.unit_input == "quantized" else examples.floating
     run = compiler(_Objective(unit.module, stage, tuple(learnable.roundings)), stage.iterations)
@@ -118,12 +118,15 @@ def sampled_loss(
 
 
 class Descent:
-    """The iterations of one unit, one at a time, on a loss that is given the push of the regularizer."""
+    """The iterations of one unit, one at a time.
+
+    `differentiate` is given the push of the regularizer; it returns the loss and leaves its gradients.
+    """
 
     def __init__(
-        self, stage: Stage, learnable: Learnable, loss_of: Callable[[Push], Tensor], device: torch.device
+        self, stage: Stage, learnable: Learnable, differentiate: Callable[[Push], Tensor], device: torch.device
     ) -> None:
-        self.stage, self.learnable, self.loss_of = stage, learnable, loss_of
+        self.stage, self.learnable, self.differentiate = stage, learnable, differentiate
         self.optimizer = torch.optim.Adam([dict(one.group) for one in learnable.groups], fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.beta, self.factor = torch.zeros(2, device=device)
@@ -143,14 +146,13 @@ class Descent:
             self.beta.fill_(_beta(self.regularizer, iteration, total))
             self.factor.fill_(0.0 if warm else self.regularizer.factor)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss_of(None if self.regularizer is None else (self.beta, self.factor))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.differentiate(None if self.regularizer is None else (self.beta, self.factor))
         self.optimizer.step()
         for rounding in self.learnable.roundings:
             rounding.keep_valid()
         for quantizer in self.learnable.steps:
             quantizer.keep_positive()
-        return loss.detach()
+        return loss
 
 
 def descend(name: str, descent: Descent, advance: Callable[..., None]) -> Learned:

@@ -63,8 +63,9 @@ def reconstruct(
     floating = copy.deepcopy(model)
     for quantizer in quantizers_of(floating).values():
         quantizer.enabled = False
-    with channels_last(model), channels_last(floating), Compiler(options.compile) as compiler:
-        run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations, compiler)
+    compiler = Compiler(options.compile)
+    run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations, compiler)
+    with channels_last(model), channels_last(floating):
         if activations and _learns_steps(work) and options.activation_steps == "second-stage":
             run.weights(with_activations=False)
             calibrate_activations(work)
