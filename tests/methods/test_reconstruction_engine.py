@@ -221,6 +221,13 @@ def test_a_rate_that_explodes_diverges() -> None:
         run(residual_bench(blocks=1), FlexRound, learning_rate=1e30, iterations=60)
 
 
+def test_a_rate_that_saturates_every_choice_diverges_though_the_loss_is_finite() -> None:
+    with pytest.raises(Diverged, match="what decides the rounding has grown"):
+        run(residual_bench(blocks=1), AdaRound, learning_rate=1e10, iterations=20)
+    with pytest.raises(Diverged, match="an activation step has grown"):
+        run(residual_bench(blocks=1, **LOW), activation_learning_rate=1e10, preset="qdrop", iterations=20)
+
+
 def test_weights_that_are_not_finite_are_refused() -> None:
     bench = residual_bench()
     bench.model.head.weight.data[0, 0] = float("nan")

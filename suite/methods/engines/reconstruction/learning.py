@@ -25,6 +25,11 @@ from suite.quantizers.rounding.schedules import warming_up
 Push = tuple[Tensor, Tensor] | None
 """The regularizer's exponent beta and its factor; tensors, so that they change without a new compilation."""
 
+LARGEST_PARAMETER = 1e4
+"""Roundings are decided by numbers of the order of one: logarithms, logits, shifts in steps."""
+LARGEST_GROWTH = 1e3
+"""A step a thousand times as large as its start leaves a single level."""
+
 LOOKS = 20
 """How many times in a unit the mean loss is fetched from the device, to show it and to stop when it is not finite."""
 
@@ -133,6 +138,7 @@ class Descent:
         soft = any(one.penalty(2.0) is not None for one in learnable.roundings)
         self.regularizer = stage.regularizer if soft else None
         self.iteration = 0
+        self._steps_at_start = [quantizer.scale.detach().clone() for quantizer in learnable.steps]
 
     def step(self) -> Tensor:
         """One iteration; its loss stays on the device."""
@@ -154,6 +160,22 @@ class Descent:
             quantizer.keep_positive()
         return loss
 
+    def require_sanity(self, name: str) -> None:
+        """Raise `Diverged` where something learned has gone where no useful value is, though the loss is finite.
+
+        Rounding saturates and clips, so that a rate that explodes seldom shows as a loss that is not a number.
+        """
+        learned = [value for one in self.learnable.groups for value in one.group["params"]]
+        steps = {id(quantizer.scale) for quantizer in self.learnable.steps}
+        for value in learned:
+            largest = float(value.detach().abs().max()) if id(value) not in steps else 0.0
+            if not largest <= LARGEST_PARAMETER:
+                raise Diverged(f"{name}: what decides the rounding has grown to {largest:.3g}")
+        for quantizer, start in zip(self.learnable.steps, self._steps_at_start, strict=True):
+            growth = float((quantizer.scale.detach() / start).max())
+            if not growth <= LARGEST_GROWTH:
+                raise Diverged(f"{name}: an activation step has grown to {growth:.3g} times its start")
+
 
 def descend(name: str, descent: Descent, advance: Callable[..., None]) -> Learned:
     """All iterations of one unit. Raises `Diverged` where the loss leaves the finite numbers."""
@@ -162,6 +184,7 @@ def descend(name: str, descent: Descent, advance: Callable[..., None]) -> Learne
         seen = looks.add(iteration, descent.step())
         if seen is not None:
             advance(seen[0], loss=seen[1])
+    descent.require_sanity(name)
     return Learned(looks.losses[0], looks.losses[-1])
 
 
