@@ -161,6 +161,9 @@ RATES = [
     ("flexround", "learning_rate"),
     ("adaquant", "learning_rate"),
     ("adaquant_flexround", "learning_rate"),
+    ("adaround", "learning_rate"),
+    ("adaround", "activation_learning_rate"),
+    ("flexround", "activation_learning_rate"),
 ]
 
 
@@ -177,5 +180,5 @@ def test_a_rate_that_diverges(id: str, option: str, tmp_path: Path, capsys: pyte
     assert "Traceback" not in printed.err
     assert data["status"] == "diverged"
     assert data["score"] is None
-    assert "loss" in data["message"]
+    assert "loss" in data["message"] or "has grown to" in data["message"]
     assert "\n" not in data["message"]
