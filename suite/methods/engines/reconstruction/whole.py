@@ -228,6 +228,8 @@ class _Reconstruction:
         options = self.options
         learned = not self._stays_nearest(unit)
         steps = _steps_of(unit) if joint else []
+        if not learned:
+            _round_to_nearest(unit)
         if not learned and not steps:
             advance(stage.iterations)
             return {}
@@ -260,14 +262,25 @@ def _steps_of(unit: Unit) -> list[Quantizer]:
     return [quantizer for quantizer in found if not quantizer.spec.dynamic]
 
 
-@contextmanager
-def _in_place_of_quantizers(unit: Unit, rounding: RoundingOf | None) -> Iterator[list[LearnedRounding]]:
-    """Every weight quantizer of a unit gives its place to a rounding; at the end the layers hold what was learned."""
-    layers = [
+def _layers_of(unit: Unit) -> list[Layer]:
+    return [
         cast(Layer, module)
         for module in unit.module.modules()
         if isinstance(getattr(module, "weight_quantizer", None), Quantizer)
     ]
+
+
+@torch.no_grad()
+def _round_to_nearest(unit: Unit) -> None:
+    """Put the weights of a unit that is not learned on their grids, as those of all others will be."""
+    for layer in _layers_of(unit):
+        layer.weight.copy_(layer.weight_quantizer(layer.weight))
+
+
+@contextmanager
+def _in_place_of_quantizers(unit: Unit, rounding: RoundingOf | None) -> Iterator[list[LearnedRounding]]:
+    """Every weight quantizer of a unit gives its place to a rounding; at the end the layers hold what was learned."""
+    layers = _layers_of(unit)
     quantizers = [cast(Quantizer, layer.weight_quantizer) for layer in layers]
     placed: list[LearnedRounding] = []
     if rounding is not None:
