@@ -57,16 +57,20 @@ class SmallResNet(nn.Module):
 
 def residual_bench(*, blocks: int = 5, count: int = 96, **changes: Any) -> ToyBench:
     """`SmallResNet` with random weights, its activations in float unless `changes` give them bits."""
-    setting = Setting.default().replace(
-        **{**RECONSTRUCTED, **({} if "activation_bits" in changes else FLOAT_ACTIVATIONS), **changes}
-    )
     torch.manual_seed(3)
     reference = SmallResNet(blocks).eval()
     for module in reference.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0.0, 0.2)
-    inputs = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(5))
+    return bench_of(reference, torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(5)), **changes)
+
+
+def bench_of(reference: nn.Module, inputs: Tensor, **changes: Any) -> ToyBench:
+    """Any network in the setting of these tests, its activations in float unless `changes` give them bits."""
+    setting = Setting.default().replace(
+        **{**RECONSTRUCTED, **({} if "activation_bits" in changes else FLOAT_ACTIVATIONS), **changes}
+    )
     prepared = prepare(reference, setting, inputs[:2])
     plan = make_plan(dissect(prepared, inputs[:2]), setting)
-    return ToyBench(place(prepared, plan), reference, plan, setting, ToyDoor(inputs, torch.zeros(count)))
+    return ToyBench(place(prepared, plan), reference, plan, setting, ToyDoor(inputs, torch.zeros(len(inputs))))

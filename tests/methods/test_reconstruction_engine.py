@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from residual_toys import residual_bench
-from torch import Tensor
+from residual_toys import Block, bench_of, residual_bench
+from torch import Tensor, nn
 from toys import ToyBench
 
 from suite.errors import SuiteError
 from suite.methods.api import Diverged
 from suite.methods.engines.reconstruction import PRESETS, ReconstructionOptions, Regularizer, reconstruct
+from suite.methods.engines.reconstruction.compiling import Compiler
+from suite.methods.engines.reconstruction.losses import power_error
 from suite.plan import all_off, initialize_weights, quantizers_of, weights_of
 from suite.quantizers.rounding import AdaQuant, AdaQuantFlexRound, AdaRound, FlexRound
 
@@ -257,3 +259,60 @@ def test_every_weight_lies_on_its_grid_at_the_end(preset: str) -> None:
         with all_off(bench.model):
             off = bench.model(bench.data.inputs)
     assert torch.equal(off, on)
+
+
+class OnlyBlocks(nn.Module):
+    """It begins with a block, as networks of tokens do once embeddings are taken out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(Block(1), Block(1))
+        self.head = nn.Linear(1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stages(x).mean((2, 3)))
+
+
+def test_a_first_block_is_learned_in_brecq_too() -> None:
+    torch.manual_seed(0)
+    bench = bench_of(OnlyBlocks().eval(), torch.randn(32, 1, 6, 6))
+    given = {"preset": "brecq", "iterations": 5, "compile": "never"}
+    claims = reconstruct(bench, ReconstructionOptions(**given), AdaRound, REGULARIZER)
+    assert [one["unit"] for one in claims.figures["units"]] == ["stages.0", "stages.1", "head"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("preset", ["brecq", "qdrop"])
+def test_units_without_a_quantized_weight_are_passed_by(preset: str) -> None:
+    """Only the head has weights on a grid, and steps follow a rule, so that nothing is learned in the blocks."""
+    only_head = {"weight_bits": 32, "first_layer_weights": "full-precision", "last_layer_weights": "8-bit"}
+    bench = residual_bench(blocks=1, activation_bits=3, activation_range="min-max", **only_head)
+    before = bench.model.get_submodule("stages").state_dict()["0.conv1.weight"].clone()
+    run(bench, preset=preset, iterations=3)
+    assert torch.equal(bench.model.get_submodule("stages").state_dict()["0.conv1.weight"], before)
+
+
+def test_examples_that_are_all_dropped_are_an_error_and_no_crash() -> None:
+    bench = residual_bench(blocks=1, count=20)
+    bench.data.dropped = True
+    with pytest.raises(SuiteError, match="20 examples do not fill one of 32"):
+        run(bench)
+
+
+def test_what_was_compiled_for_one_size_of_images_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.compile", lambda graph, **_: graph)
+
+    class Objective(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer = nn.Conv2d(2, 2, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return power_error(self.layer(x), x)
+
+    traced, eager = Compiler("always"), Compiler("never")
+    for size in (8, 4):
+        x = torch.randn(3, 2, size, size)
+        one, other = Objective(), Objective()
+        torch.testing.assert_close(traced(one, 1)(x), eager(other, 1)(x))
+        torch.testing.assert_close(one.layer.weight.grad, other.layer.weight.grad)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from residual_toys import residual_bench
+from residual_toys import bench_of, residual_bench
 from torch import Tensor, nn
 
 from suite.axes import Setting
@@ -172,3 +172,27 @@ def test_importance_is_the_gradient_of_the_loss_on_drawn_labels() -> None:
     gradient = held[0].grad
     assert gradient is not None
     torch.testing.assert_close(third, gradient * (gradient.numel() / gradient.square().sum()).sqrt())
+
+
+def test_importance_of_a_sequence_has_a_label_for_every_position() -> None:
+    """Networks of sequences give their classes in axis 1: the positions are no classes."""
+
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(x).transpose(1, 2)
+
+    x = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0))
+    bench = bench_of(Tagger().eval(), x)
+    for quantizer in quantizers_of(bench.model).values():
+        quantizer.enabled = False
+    walk = walk_of(bench.model, bench.plan, blocks=True, final_activation=True)
+    with RowStore(PLENTY, CPU) as store:
+        found = importance_of_outputs(walk, [x], store, torch.Generator().manual_seed(2))["head"].take(torch.arange(6))
+    gradient = found / found.amax(-1, keepdim=True).abs()
+    assert found.shape == (6, 3, 5)
+    torch.testing.assert_close(found.sum(-1), torch.zeros(6, 3), atol=1e-5, rtol=0)  # softmax minus a label
+    assert ((gradient < 0).sum(-1) == 1).all()

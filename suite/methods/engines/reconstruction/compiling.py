@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten
 
 from suite.errors import SuiteError
 
@@ -74,7 +75,7 @@ class Compiler:
     def _known(
         self, signature: str, objective: nn.Module, tensors: dict[str, Tensor], given: tuple[Any, ...]
     ) -> _Compiled:
-        key = signature, tuple(argument is None for argument in given)
+        key = signature, _form(given)
         if key not in self._compiled:
             self._compiled[key] = _compile(objective, tensors, given)
         return self._compiled[key]
@@ -128,6 +129,12 @@ def signature_of(module: nn.Module) -> str:
 
 def _kind(tensor: Tensor) -> tuple[object, ...]:
     return tuple(tensor.shape), tensor.stride(), str(tensor.dtype), tensor.device.type, tensor.requires_grad
+
+
+def _form(given: Any) -> str:
+    """What tracing writes into a graph as constants: sizes and layouts of tensors, and everything else as it is."""
+    leaves, structure = tree_flatten(given)
+    return repr((structure, [_kind(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
 
 
 def _switches(module: nn.Module) -> list[tuple[str, str]]:

@@ -29,9 +29,10 @@ def importance_of_outputs(
     start = 0
     for chunk in inputs:
         outputs, logits = _outputs(walk, chunk)
-        answers = F.softmax(logits.detach().float(), dim=-1).flatten(0, -2)
-        drawn = torch.multinomial(answers.cpu(), 1, generator=labels)[:, 0].to(logits.device)
-        loss = F.cross_entropy(logits.flatten(0, -2), drawn, reduction="sum")
+        # Classes are axis 1, also where there is an answer for every position of a sequence.
+        answers = logits.movedim(1, -1).flatten(0, -2).float()
+        drawn = torch.multinomial(F.softmax(answers.detach(), dim=-1).cpu(), 1, generator=labels)[:, 0]
+        loss = F.cross_entropy(answers, drawn.to(logits.device), reduction="sum")
         gradients = torch.autograd.grad(loss, list(outputs.values()))
         for name, gradient in zip(outputs, gradients, strict=True):
             if name not in rows:

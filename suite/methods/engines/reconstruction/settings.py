@@ -89,7 +89,7 @@ class ReconstructionOptions(Options):
         None, doc="whether a unit includes the activation function at its end"
     )
     first_layer: Literal["reconstructed", "nearest"] | None = option(
-        None, doc="whether the first unit is learned or keeps rounding to nearest"
+        None, doc="whether the first layer is learned or keeps rounding to nearest; a first block is always learned"
     )
     sampling: Literal["without-replacement", "with-replacement"] | None = option(
         None, doc="how the examples of one iteration are drawn"

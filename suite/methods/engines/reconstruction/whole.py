@@ -166,6 +166,11 @@ class _Reconstruction:
         walk, float_walk = self._units(self.model), self._units(self.floating)
         self._first = walk.units[0]
         chunks = [batch.inputs.to(work.device) for batch in work.data.batches(options.batch_size)]
+        if not chunks:
+            raise SuiteError(
+                f"incomplete batches are dropped, and {work.data.size} examples do not fill one of {options.batch_size}",
+                hint="lower batch_size, or set the axis incomplete_batches to kept",
+            )
         with (
             RowStore(options.memory_mebibytes * MEBIBYTE, work.device) as store,
             work.progress(stage.iterations * len(walk.units), stage.label) as progress,
@@ -226,7 +231,7 @@ class _Reconstruction:
     ) -> dict[str, Fact]:
         """One unit of the weight stage."""
         options = self.options
-        learned = not self._stays_nearest(unit)
+        learned = bool(_layers_of(unit)) and not self._stays_nearest(unit)
         steps = _steps_of(unit) if joint else []
         if not learned:
             _round_to_nearest(unit)
@@ -247,7 +252,8 @@ class _Reconstruction:
         return _facts(result, roundings)
 
     def _stays_nearest(self, unit: Unit) -> bool:
-        return unit is self._first and self.options.first_layer == "nearest"
+        """Whether it is the first layer, by itself. A block that the network begins with is learned in every frame."""
+        return unit is self._first and len(_layers_of(unit)) == 1 and self.options.first_layer == "nearest"
 
     def _step_groups(self, steps: list[Quantizer]) -> list[Falling]:
         if not steps:
