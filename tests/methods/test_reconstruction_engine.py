@@ -294,7 +294,7 @@ def test_units_without_a_quantized_weight_are_passed_by(preset: str) -> None:
 def test_examples_that_are_all_dropped_are_an_error_and_no_crash() -> None:
     bench = residual_bench(blocks=1, count=20)
     bench.data.dropped = True
-    with pytest.raises(SuiteError, match="20 examples do not fill one of 32"):
+    with pytest.raises(SuiteError, match="20 examples fill none of 32"):
         run(bench)
 
 

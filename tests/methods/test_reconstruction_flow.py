@@ -196,3 +196,42 @@ def test_importance_of_a_sequence_has_a_label_for_every_position() -> None:
     assert found.shape == (6, 3, 5)
     torch.testing.assert_close(found.sum(-1), torch.zeros(6, 3), atol=1e-5, rtol=0)  # softmax minus a label
     assert ((gradient < 0).sum(-1) == 1).all()
+
+
+@pytest.mark.parametrize("size", [8, 16, 5])
+def test_a_table_of_positions_is_not_taken_for_rows_of_examples(size: int) -> None:
+    """Units read a table of eight positions; chunks have eight examples, or the only one has, or five."""
+
+    class Part(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor, table: Tensor) -> Tensor:
+            return x + self.inner(x * table)
+
+    class Turning(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.positions = nn.Parameter(torch.randn(8, 6))
+            self.parts = nn.ModuleList([Part(), Part()])
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            table = torch.cos(self.positions)
+            for part in self.parts:
+                x = part(x, table)
+            return self.head(x.mean(1))
+
+    torch.manual_seed(0)
+    count = 8 if size == 16 else 16
+    x = torch.randn(count, 8, 6)
+    bench = bench_of(Turning().eval(), x)
+    initialize_weights(bench.model)
+    walk = walk_of(bench.model.eval(), bench.plan, blocks=True, final_activation=True)
+    chosen = torch.tensor([3, 1, 2, 7, 6, 0, 5, 4])
+    with RowStore(PLENTY, CPU) as store, torch.no_grad():
+        flow = Flow(walk, x.split(size), store)
+        for unit in walk.units:
+            alone = unit.module(*(value.take(chosen) for value in flow.inputs_of(unit)))
+            torch.testing.assert_close(alone, flow.run(unit).take(chosen))

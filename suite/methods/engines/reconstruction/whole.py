@@ -168,7 +168,7 @@ class _Reconstruction:
         chunks = [batch.inputs.to(work.device) for batch in work.data.batches(options.batch_size)]
         if not chunks:
             raise SuiteError(
-                f"incomplete batches are dropped, and {work.data.size} examples do not fill one of {options.batch_size}",
+                f"incomplete batches are dropped, and {work.data.size} examples fill none of {options.batch_size}",
                 hint="lower batch_size, or set the axis incomplete_batches to kept",
             )
         with (
