@@ -1,4 +1,4 @@
-"""Reconstruction of transformer layers: BERT, OPT and GPT-Neo of transformers, unedited, 8 bits asymmetric per tensor."""
+"""Reconstruction of transformer layers: BERT, OPT and GPT-Neo, unedited, 8 bits asymmetric per tensor."""
 
 from __future__ import annotations
 
