@@ -1,0 +1,24 @@
+"""Quantizers, precisions learned by noise: every weight tolerates noise as wide as half a step of the grid it needs."""
+
+from suite.quantizers.noise_precision.activations import half_range
+from suite.quantizers.noise_precision.allocation import PrecisionRounding, rounded_precision, tolerates_zero
+from suite.quantizers.noise_precision.grid import PrecisionGrid, Span, observed_precision
+from suite.quantizers.noise_precision.maps import noise_half_width, parameter_of, precision_of, precision_penalty
+from suite.quantizers.noise_precision.noise import noisy, project_, uniform_noise
+
+__all__ = [
+    "PrecisionGrid",
+    "PrecisionRounding",
+    "Span",
+    "half_range",
+    "noise_half_width",
+    "noisy",
+    "observed_precision",
+    "parameter_of",
+    "precision_of",
+    "precision_penalty",
+    "project_",
+    "rounded_precision",
+    "tolerates_zero",
+    "uniform_noise",
+]
