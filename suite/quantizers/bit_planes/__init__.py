@@ -1,0 +1,19 @@
+"""Quantizers, weights as planes of bits that are trained: conversion, forward, group lasso, precision adjustment."""
+
+from suite.quantizers.bit_planes.adjustment import adjusted, requantized
+from suite.quantizers.bit_planes.group_lasso import group_lasso, weighted_group_lasso
+from suite.quantizers.bit_planes.planes import BitPlanes, represented
+from suite.quantizers.bit_planes.straight_through import round_in_unit_range, round_to_dynamic_maximum
+from suite.quantizers.bit_planes.whole import WholeWeight
+
+__all__ = [
+    "BitPlanes",
+    "WholeWeight",
+    "adjusted",
+    "group_lasso",
+    "represented",
+    "requantized",
+    "round_in_unit_range",
+    "round_to_dynamic_maximum",
+    "weighted_group_lasso",
+]
