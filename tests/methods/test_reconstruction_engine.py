@@ -316,3 +316,50 @@ def test_what_was_compiled_for_one_size_of_images_is_not_taken_for_another(monke
         one, other = Objective(), Objective()
         torch.testing.assert_close(traced(one, 1)(x), eager(other, 1)(x))
         torch.testing.assert_close(one.layer.weight.grad, other.layer.weight.grad)
+
+
+class Sequence(nn.Module):
+    """Two linear layers behind layer norms: each reads a tensor of its own, and no activation function is between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ln1, self.fc1 = nn.LayerNorm(6), nn.Linear(6, 6)
+        self.ln2, self.fc2 = nn.LayerNorm(6), nn.Linear(6, 6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.fc2(self.ln2(self.fc1(self.ln1(x)))))
+
+
+@pytest.mark.parametrize("options", [{"preset": "brecq"}, {"preset": "qdrop"}, {"solver": "gram"}], ids=str)
+def test_layers_learn_the_steps_of_what_they_read(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network, x = Sequence().eval(), torch.randn(32, 6)
+
+    def steps(iterations: int) -> dict[str, Tensor]:
+        bench = bench_of(network, x, **{**LOW, "last_layer_activations": "same"})
+        given = {"unit": "layer", "first_layer": "reconstructed", "compile": "never", **options}
+        length = {"iterations": iterations, "activation_iterations": iterations}
+        reconstruct(bench, ReconstructionOptions(**given, **length), FlexRound)
+        found = quantizers_of(bench.model).items()
+        return {name: one.scale.detach().clone() for name, one in found if not one.is_weight}
+
+    short, long = steps(2), steps(9)
+    for layer in ("fc1", "fc2", "head"):
+        assert not torch.equal(short[f"{layer}:input"], long[f"{layer}:input"])
+
+
+@pytest.mark.parametrize("unit_input", ["quantized", "float"])
+def test_the_exact_error_sees_the_grid_of_what_a_layer_reads(unit_input: str) -> None:
+    """Where activations follow a rule, they are on their grids while weights are learned."""
+    torch.manual_seed(0)
+    network, x = Sequence().eval(), torch.randn(32, 6)
+    losses = []
+    for solver in ("gram", "sampled"):
+        bench = bench_of(network, x, activation_bits=3, activation_range="min-max")
+        given = {"unit": "layer", "loss": "plain", "final_activation": "outside", "unit_input": unit_input}
+        options = ReconstructionOptions(**given, solver=solver, iterations=1, batch_size=32, compile="never")
+        claims = reconstruct(bench, options, FlexRound)
+        losses.append([one["first_loss"] for one in claims.figures["units"]])  # type: ignore[attr-defined]
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=0.5)
+    assert all(value > 0 for value in losses[0])

@@ -22,6 +22,7 @@ from suite.methods.engines.reconstruction.learning import (
 )
 from suite.methods.engines.reconstruction.units import Unit
 from suite.plan.layers import QuantizedWeight
+from suite.quantizers import Quantizer
 
 PART = 128
 """Examples whose patches are multiplied at once."""
@@ -36,7 +37,8 @@ def learn_from_gram(
     there are. Nothing is drawn at random.
     """
     layers = [module for module in unit.module.modules() if isinstance(module, QuantizedWeight)]
-    if len(layers) != 1 or len(unit.nodes) != 1:
+    grids = [one for one in unit.module.modules() if isinstance(one, Quantizer) and not one.is_weight]
+    if len(layers) != 1 or len(unit.nodes) != 1 + len(grids):
         raise Unsupported(f"{unit.name} is more than one layer, which solver=gram cannot learn")
     (layer,) = layers
     matrices = GramMatrices(layer)
@@ -44,10 +46,12 @@ def learn_from_gram(
     for start in range(0, examples.count, PART):
         chosen = torch.arange(start, min(start + PART, examples.count))
         float_inputs = examples.floating[0].take(chosen)
-        if stage.unit_input == "float" or examples.quantized is None:
-            matrices.add(float_inputs)
-        else:
-            matrices.add(examples.quantized[0].take(chosen), float_inputs)
+        alike = stage.unit_input == "float" or examples.quantized is None
+        inputs = float_inputs if alike or examples.quantized is None else examples.quantized[0].take(chosen)
+        with torch.no_grad():
+            for grid in grids:
+                inputs = grid(inputs)
+        matrices.add(inputs, None if inputs is float_inputs else float_inputs)
     gram = matrices.loss()
     (rounding,) = learnable.roundings
 

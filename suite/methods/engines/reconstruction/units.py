@@ -53,7 +53,8 @@ def walk_of(model: nn.Module, plan: Plan, *, blocks: bool, final_activation: boo
 
     `blocks`: the repeated parts around residual connections are units as a whole, and only layers outside of them are
     single; otherwise every layer is a unit. `final_activation`: the activation function at the end of a unit, and the
-    quantizer behind it, belong to the unit; otherwise it ends in front of them.
+    quantizer behind it, belong to the unit; otherwise it ends in front of them. Where every layer is a unit, the
+    quantizer of what only this layer reads belongs to it, so that its step is learned somewhere.
     """
     weighted = [site.removesuffix(f":{Role.WEIGHT.value}") for site in weights_of(model)]
     if not weighted:
@@ -66,13 +67,17 @@ def walk_of(model: nn.Module, plan: Plan, *, blocks: bool, final_activation: boo
     # A block that ends in front of its last activation function has to be written out to be cut there.
     opened = _parents([*found, *single]) | (set() if final_activation else set(found))
     graph = flatten(model, opened)
-    units = []
+    parts: dict[str, list[fx.Node]] = {}
     for path in [*found, *single]:
         nodes = [node for node in graph.nodes if _belongs(node, path)]
         if not nodes:
             raise Unsupported(f"{path} is nowhere called in the network, so it cannot be reconstructed")
         nodes = _with_followers(model, nodes) if final_activation else _without_end(model, nodes)
-        units.append(_unit(model, path, nodes))
+        parts[path] = nodes
+    if not blocks:
+        behind = {node for nodes in parts.values() for node in nodes}
+        parts = {path: _with_grid_in_front(model, nodes, behind) for path, nodes in parts.items()}
+    units = [_unit(model, path, nodes) for path, nodes in parts.items()]
     order = {node: position for position, node in enumerate(graph.nodes)}
     return Walk(model, graph, tuple(sorted(units, key=lambda unit: order[unit.output])))
 
@@ -150,6 +155,14 @@ def _with_followers(model: nn.Module, nodes: list[fx.Node]) -> list[fx.Node]:
         if kind == "quantizer":
             break
     return taken[:useful]
+
+
+def _with_grid_in_front(model: nn.Module, nodes: list[fx.Node], behind: Collection[fx.Node]) -> list[fx.Node]:
+    """The nodes, and in front of them the quantizer of what the first one alone reads, if it is not `behind` a unit."""
+    sources = nodes[0].all_input_nodes
+    if len(sources) != 1 or sources[0] in behind or set(sources[0].users) != {nodes[0]}:
+        return nodes
+    return [sources[0], *nodes] if _kind(model, sources[0]) == "quantizer" else nodes
 
 
 def _without_end(model: nn.Module, nodes: list[fx.Node]) -> list[fx.Node]:
