@@ -16,6 +16,9 @@ LARGEST_SEED = 2**31 - 1
 
 METHOD_ID = Text(pattern="^[a-z0-9][a-z0-9_-]*$", longest=64, says="a method id (small letters, digits, '_', '-')")
 NAME = Text(pattern="^[A-Za-z0-9][A-Za-z0-9._:-]*$", longest=120, says="an id (letters, digits, '.', '_', ':', '-')")
+MODEL_ID = Text(
+    pattern="^[A-Za-z0-9][A-Za-z0-9._:/-]*$", longest=120, says="a model id (letters, digits, '.', '_', ':', '/', '-')"
+)
 LINE = Text(longest=300, says="a text on one line of at most 300 characters")
 PROSE = Text(lines=True, says="a text")
 EVIDENCE = Text(lines=True, longest=4000, says="a text")
@@ -150,7 +153,7 @@ CARD = Object(
         "title": Scalar(LINE),
         "method": METHOD,
         "task": Scalar(NAME),
-        "model": Scalar(NAME),
+        "model": Scalar(MODEL_ID),
         "seed": Scalar(Integer(0, maximum=LARGEST_SEED)),
         **{section.value: SectionShape(section) for section in Section},
         "remarks": Sequence(Scalar(PROSE)),

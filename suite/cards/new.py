@@ -10,7 +10,7 @@ from suite.axes import AXES, Section, Setting, axes_of, plain
 from suite.axes.axis import Axis
 from suite.axes.domains import shown
 from suite.cards.emit import block, flow_mapping
-from suite.cards.layout import LINE, METHOD_ID, NAME, VERSION
+from suite.cards.layout import LINE, METHOD_ID, MODEL_ID, NAME, VERSION
 from suite.errors import CardError
 
 WIDTH = 110
@@ -30,7 +30,7 @@ def new_card(
         ("title", LINE, title),
         ("method.id", METHOD_ID, method),
         ("task", NAME, task),
-        ("model", NAME, model),
+        ("model", MODEL_ID, model),
     ):
         if not domain.accepts(value):
             raise CardError(f"{name}: expected {domain.describe()}, found {shown(value)}")

@@ -7,7 +7,19 @@ from typing import Any
 
 from suite.axes import AXES
 from suite.axes.domains import Boolean, Choice, Integer, Number, Text
-from suite.cards.layout import LARGEST_SEED, LINE, METHOD_ID, NAME, PROSE, AnyScalar, Object, Scalar, Sequence, Table
+from suite.cards.layout import (
+    LARGEST_SEED,
+    LINE,
+    METHOD_ID,
+    MODEL_ID,
+    NAME,
+    PROSE,
+    AnyScalar,
+    Object,
+    Scalar,
+    Sequence,
+    Table,
+)
 from suite.cards.schema_file import shape_schema
 
 VERSION = 1
@@ -33,7 +45,7 @@ CHOICES: Mapping[str, Any] = {
     "method": Scalar(METHOD_ID),
     "options": Table("options", OPTION, AnyScalar()),
     "task": Scalar(NAME),
-    "model": Scalar(NAME),
+    "model": Scalar(MODEL_ID),
     "axes": AXES_SHAPE,
 }
 FIXED = Object("fixed", {"card": Scalar(CARD_FILE), **CHOICES})
@@ -82,7 +94,7 @@ SIZE = Object(
         "weights": Sequence(
             Object(
                 "weights",
-                {"model": Scalar(NAME), "name": Scalar(LINE), "sha256": Scalar(HASH), "says": Scalar(LINE)},
+                {"model": Scalar(MODEL_ID), "name": Scalar(LINE), "sha256": Scalar(HASH), "says": Scalar(LINE)},
                 required=("model", "name", "sha256"),
             )
         ),

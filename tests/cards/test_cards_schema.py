@@ -130,3 +130,12 @@ def test_checker_and_schema_agree_on_every_small_edit(validator, card):
             accepted, refused = accepted + (not says), refused + bool(says)
     assert accepted > 50
     assert refused > 500
+
+
+def test_the_model_may_be_one_of_a_library(validator):
+    for model in ("torchvision:resnet18", "transformers:causal-lm/opt", "transformers:causal-lm/facebook/opt-125m"):
+        text = new_card(model=model)
+        card, problems = examine_text(text, "card.yaml")
+        assert not problems
+        assert getattr(card, "model", None) == model
+        assert validator.is_valid(parse(text, "card.yaml").plain())
