@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WIDTH = 100  # columns
 _LIBRARY_CLASSES = 1000
 _LIBRARY_INPUT = (3, 224, 224)
+_LIBRARY_TOKENS = 128
 
 
 def plan_for(card_path: Path, model_id: str | None = None, assignments: Sequence[str] = ()) -> Plan:
@@ -52,6 +53,8 @@ def _model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]
     architecture = baseline.model if baseline is not None else id
     if ":" in architecture:
         model = build_model(architecture, _LIBRARY_CLASSES)
+        if architecture.startswith("transformers:"):
+            return model, torch.ones(1, _LIBRARY_TOKENS, dtype=torch.int64)
         # timm says of each of its models what it was made for.
         configuration = getattr(model, "default_cfg", None)
         stated = configuration.get("input_size") if isinstance(configuration, dict) else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from torch import nn
 
 from suite.cards import new_card
 from suite.cli.show_plan import plan_for, plan_text
@@ -35,6 +36,14 @@ def test_the_card_names_the_model_and_its_input(card: Path) -> None:
 def test_other_models_come_with_their_own_inputs(card: Path) -> None:
     assert plan_for(card, "resnet20").row("network:input").shape == (3, 32, 32)
     assert plan_for(card, "torchvision:shufflenet_v2_x1_0").row("network:input").shape == (3, 224, 224)
+
+
+def test_networks_of_transformers_are_given_tokens(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential(nn.Embedding(1000, 8), nn.Linear(8, 4))
+    monkeypatch.setattr("suite.models.build_model", lambda id, classes: network)
+    plan = plan_for(card, "transformers:causal-lm/opt")
+    assert plan.row("1:input").shape[-1] == 8
+    assert "network:input" not in plan_text(plan)  # tokens are no site
 
 
 def test_axes_can_be_replaced(card: Path) -> None:
