@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from suite.axes import AXES, plain
+from suite.errors import SuiteError
 from suite.methods import METHODS
-from suite.methods.api import Method, OptionField
+from suite.methods.api import Method, OptionField, Options
 
 NARROWEST, WIDEST = 60, 100
 
@@ -30,6 +31,7 @@ def method_data(id: str) -> dict[str, Any]:
         "paper": {"title": paper.title, "authors": paper.authors, "year": paper.year, "url": paper.url},
         "needs": {"gradients": needs.gradients, "labels": needs.labels, "examples": needs.examples},
         "options": {name: _option(field) for name, field in method.Options.fields().items()},
+        "derived": derived(method.Options),
         "notes": [
             {"about": note.about, "paper": note.paper, "code": note.code, "ours": note.ours} for note in method.notes
         ],
@@ -49,6 +51,30 @@ def _option(field: OptionField) -> dict[str, Any]:
         "maximum": field.maximum,
         "optional": field.optional,
     }
+
+
+def derived(options: type[Options]) -> dict[str, Any]:
+    """What options left out become, and which choices change that: a preset decides many of them at once."""
+    fields = options.fields()
+    usual = options()
+    left_out = {name: getattr(usual, name) for name, field in fields.items() if field.default is None}
+    choices: dict[str, dict[str, Any]] = {}
+    for name, field in fields.items():
+        for choice in field.choices:
+            if choice == field.default:
+                continue
+            try:
+                chosen = options(**{name: choice})
+            except SuiteError:  # a choice that asks for another one beside it
+                continue
+            changed = {
+                other: getattr(chosen, other)
+                for other in left_out
+                if other != name and getattr(chosen, other) != left_out[other]
+            }
+            if changed:
+                choices[f"{name}={choice}"] = changed
+    return {"left_out": {name: value for name, value in left_out.items() if value is not None}, "choices": choices}
 
 
 def _recommended(method: type[Method]) -> Iterator[tuple[str, object]]:
@@ -72,19 +98,29 @@ def method_text(data: dict[str, Any], width: int | None = None) -> str:
     paper = data["paper"]
     page.entry("paper", f"{paper['authors']}: “{paper['title']}”, {paper['year']}, {paper['url']}")
     needs = [name for name, needed in data["needs"].items() if needed]
-    page.entry("needs", ", ".join(needs) or "nothing but the model")
+    page.entry(
+        "needs", ", ".join(needs) or "nothing but the model, and examples where ranges of activations are observed"
+    )
     page.entry("from", data["origin"])
-    _options(page, data["options"])
+    _options(page, data["options"], data["derived"])
     _notes(page, data["notes"])
     _axes(page, data)
     return "\n".join(page.lines)
 
 
-def _options(page: _Page, options: dict[str, dict[str, Any]]) -> None:
+def _options(page: _Page, options: dict[str, dict[str, Any]], derived: dict[str, Any]) -> None:
     page.heading("Options (--option NAME=VALUE, or on the card)" if options else "No options")
     for name, option in options.items():
-        page.wrap(f"{click.style(name, bold=True)} = {_word(option['default'])}: {option['expected']}", indent=2)
+        becomes = f", which gives {_word(derived['left_out'][name])}" if name in derived["left_out"] else ""
+        page.wrap(
+            f"{click.style(name, bold=True)} = {_word(option['default'])}{becomes}: {option['expected']}", indent=2
+        )
         page.wrap(option["doc"], indent=6)
+    if derived["choices"]:
+        page.heading("Choices that decide other options, where those are none")
+        for choice, changed in derived["choices"].items():
+            page.wrap(click.style(choice, bold=True), indent=2)
+            page.wrap(", ".join(f"{name} = {_word(value)}" for name, value in changed.items()), indent=6)
 
 
 def _notes(page: _Page, notes: Sequence[dict[str, str]]) -> None:

@@ -150,3 +150,13 @@ def test_a_method_without_options_or_axes(monkeypatch: pytest.MonkeyPatch) -> No
     data = method_data("rtn") | {"options": {}, "notes": [], "recommended": {}, "supports": {}}
     text = click.unstyle(method_text(data, 80))
     assert text.endswith("No options")
+
+
+def test_what_a_preset_decides_is_told() -> None:
+    data = method_data("adaround")
+    assert data["derived"]["left_out"]["unit_input"] == "mixed"
+    assert data["derived"]["choices"]["preset=brecq"]["unit_input"] == "quantized"
+    assert "unit" not in data["derived"]["choices"]["preset=brecq"]  # the same in both
+    text = click.unstyle(method_text(data, 80))
+    assert "  unit_input = none, which gives mixed: one of float, quantized, mixed or none\n" in text
+    assert "  preset=brecq\n      unit_input = quantized" in text
