@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,21 @@ def command(kind: str, as_json: bool) -> None:
     rows_of, shown = KINDS[kind]
     rows = rows_of()
     table = columns([[_shown(row.get(key)) for key in shown] for row in rows], shown)
-    emit(rows, table if rows else f"no {kind} are registered", as_json)
+    emit(rows, "\n".join([table, *_beside(kind)]) if rows else f"no {kind} are registered", as_json)
+
+
+def _beside(kind: str) -> list[str]:
+    """What can be had besides the registered: models of libraries, by their names there."""
+    if kind != "models":
+        return []
+    from suite.models import PREFIXES
+
+    lines = ["", "Besides, models of libraries by their names there:"]
+    for prefix, what in PREFIXES.items():
+        lines += textwrap.wrap(
+            what, 80, initial_indent=f"  {prefix + ':':<15}", subsequent_indent=" " * 17, break_on_hyphens=False
+        )
+    return lines
 
 
 def _shown(value: object) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NARROWEST_COLUMN = 24
 
 
 def json_option(command: Command) -> Command:
@@ -27,10 +32,31 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def columns(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    """Align rows under headers, two spaces between columns."""
+def columns(rows: Sequence[Sequence[str]], headers: Sequence[str], width: int | None = None) -> str:
+    """Align rows under headers, two spaces between columns.
+
+    At a terminal, or within `width`, the widest column is wrapped where a row would not fit.
+    """
     table = [list(headers), *[list(row) for row in rows]]
     widths = [max(len(row[index]) for row in table) for index in range(len(headers))]
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    excess = 0 if width is None else sum(widths) + 2 * (len(widths) - 1) - width
+    widest = max(range(len(widths)), key=widths.__getitem__)
+    words = max((len(word) for row in table for word in row[widest].split()), default=0)  # names are never broken
+    if 0 < excess <= widths[widest] - max(_NARROWEST_COLUMN, words):
+        widths[widest] -= excess
+        table = [line for row in table for line in _wrapped(row, widest, widths[widest])]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(lines)
+
+
+def _wrapped(row: Sequence[str], index: int, width: int) -> list[list[str]]:
+    """A row as several lines, with the cell at `index` wrapped and the others in the first line."""
+    parts = textwrap.wrap(row[index], width, break_on_hyphens=False) or [""]
+    rest = ["" for _ in row]
+    return [
+        [*(row if line == 0 else rest)[:index], part, *(row if line == 0 else rest)[index + 1 :]]
+        for line, part in enumerate(parts)
+    ]
