@@ -82,7 +82,8 @@ def learn_bits(work: Workbench, recipe: BitRecipe, ranges: dict[str, Range], lea
     _walk(work, recipe, choice, learned, model, keeper, looks)
     widths, narrowed = keeper.final()
     if narrowed:
-        log.warning("no state met the bounds: the bits of %s were lowered after learning", ", ".join(narrowed))
+        shown = ", ".join(narrowed[:3]) + (f" and {len(narrowed) - 3} more" if len(narrowed) > 3 else "")
+        log.warning("no state met the bounds: the bits of %s were lowered after learning", shown)
     plan = _leave(work, choice.by_quantizer(widths), {**ranges, **learned.cut(*keeper.ranges)})
     return LearnedBits(plan, keeper.step, tuple(narrowed), keeper.steps_within, looks.averages, looks.losses)
 
