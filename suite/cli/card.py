@@ -69,7 +69,7 @@ def new(
 def validate(files: tuple[Path, ...], as_json: bool) -> int:
     """Check cards: one line for every problem, with file, line and column.
 
-    Exit code 0: all are valid; 2: at least one is not.
+    Options belong to a method, which checks them when it runs. Exit code 0: all are valid; 2: at least one is not.
     """
     from suite.cards import examine_file
 
@@ -81,6 +81,8 @@ def validate(files: tuple[Path, ...], as_json: bool) -> int:
         if card is not None:
             silent = f", {len(card.unreported)} axes not reported" if card.unreported else ""
             lines.append(f"{path}: valid ({card.kind}{silent})")
+            if card.kind == "run":
+                recognize(path, card.method.id)
         cards.append(
             {
                 "file": str(path),
@@ -187,6 +189,16 @@ def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
             raise SettingError(f"--set {axis} is given twice", axes=(axis,), hint="keep one of them")
         values[axis] = value
     return values
+
+
+def recognize(path: Path, method: str) -> None:
+    """Remark upon a method that is not there: its card is valid, and cannot be run here."""
+    from suite.methods import METHODS
+
+    try:
+        METHODS.entry(method)
+    except SuiteError as error:
+        note(f"note: {path}: {error}")
 
 
 def recommended(method: str) -> dict[str, Any]:

@@ -78,9 +78,11 @@ def show(name: str, size: str | None, as_json: bool) -> None:
     lines += [study.summary] * bool(study.summary)
     lines += ["", f"size {size}: {chosen.says}", *(f"needs {need}" for need in needs), ""]
     for part in study.parts:
-        count = sum(cell.levels["part"] == part.id for cell in cells)
-        lines.append(f"{part.id}: {part.title} ({count} cells)")
-        lines += [f"  {factor.name}: {', '.join(factor.ids)}" for factor in part.factors]
+        own = [cell.levels for cell in cells if cell.levels["part"] == part.id]
+        lines.append(f"{part.id}: {part.title} ({len(own)} cells)")
+        for factor in part.factors:  # a size may keep only some of its levels
+            kept = [id for id in factor.ids if any(levels.get(factor.name) == id for levels in own)]
+            lines += [f"  {factor.name}: {', '.join(kept)}"] * bool(kept)
     lines += ["", "expects:", *(f"  {held.id}: {held.says}" for held in study.expectations_at(size))]
     data = {
         "study": study.id,

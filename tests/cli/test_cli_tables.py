@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from suite.cards import new_card
 from suite.cli.main import run
 from suite.cli.output import columns
 
@@ -35,3 +38,19 @@ def test_models_of_libraries_are_told_of(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "timm:deit_tiny_patch16_224" in shown
     assert "transformers:causal-lm/opt" in shown
+
+
+def test_a_study_shows_the_levels_that_its_size_keeps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["study", "show", "post-training-resnet20", "--size", "smoke"]) == 0
+    shown = capsys.readouterr().out
+    assert "  bits: 4, 2\n" in shown
+    assert "variant:" not in shown  # of a part without cells
+
+
+def test_a_card_of_a_method_that_is_not_there_is_remarked_upon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "card.yaml"
+    path.write_text(new_card("adaroundd"), encoding="utf-8")
+    assert run(["card", "validate", str(path)]) == 0
+    assert "did you mean 'adaround'?" in capsys.readouterr().err
