@@ -49,7 +49,7 @@ def as_text(study: Study, size: str, results: Sequence[CellResult], answers: Seq
             lines.append(click.style(f"  {result.cell.id}: its audit contradicts its card", fg="red"))
     for held in answers:
         verdict = click.style(held.verdict.value, fg=COLOURS.get(held.verdict.value, "yellow"), bold=True)
-        lines += [f"  {held.expectation.says} {verdict}", f"      {held.detail}"]
+        lines += [f"  {held.expectation.says.rstrip('.')}: {verdict}", f"      {held.detail}"]
     return "\n".join(lines)
 
 
