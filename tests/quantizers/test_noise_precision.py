@@ -25,6 +25,7 @@ from suite.quantizers.noise_precision import (
     precision_penalty,
     project_,
     rounded_precision,
+    smallest_scale,
     tolerates_zero,
     uniform_noise,
 )
@@ -88,14 +89,17 @@ def test_noise_is_uniform_and_differs_from_weight_to_weight() -> None:
 
 def test_a_compiled_step_draws_the_same_noise() -> None:
     def step(theta: Tensor, s: Tensor) -> Tensor:
-        return noisy(theta, s, uniform_noise(theta)) + precision_penalty(s)
+        return noisy(theta, s, uniform_noise(theta)).square().sum() + precision_penalty(s)
 
-    theta, s = drawn(5, 6).float(), drawn(5, 6, seed=1).float()
     results = []
     for function in (step, torch.compile(step, backend="aot_eager", fullgraph=True)):
+        theta, s = drawn(5, 6).float().requires_grad_(), drawn(5, 6, seed=1).float().requires_grad_()
         torch.manual_seed(7)
-        results.append(function(theta, s))
-    assert torch.equal(*results)
+        value = function(theta, s)
+        value.backward()
+        results.append((value.detach(), theta.grad, s.grad))
+    for eager, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, eager)
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -124,6 +128,22 @@ def test_each_weight_has_its_own_precision_and_shows_it(precisions: list[int], s
     # Also after a scale that is no power of two was multiplied and divided by, in float32.
     scale = torch.tensor(0.0371)
     assert torch.equal(observed_precision(quantized * scale / scale, span), wanted)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 1000), st.floats(1e-3, 10.0), st.sampled_from(SPANS))
+def test_the_values_alone_show_scale_and_precisions(finest: int, seed: int, scale: float, span: Span) -> None:
+    """As somebody reads them who was told neither the scale nor the map: by whole multiples of a common unit."""
+    random = torch.Generator().manual_seed(seed)
+    wanted = torch.randint(0, finest + 1, (300,), generator=random).float()
+    wanted[:2] = float(finest)
+    levels = PrecisionGrid.of(wanted, span).quantize(torch.randn(300, generator=random))
+    levels[1] = grid_of(finest, span=span).levels()[-1].float()  # else a smaller scale may hold all of them
+    weights = (levels * scale).double()
+    unit = scale * span.half * 2.0 ** (1 - finest)
+    found = smallest_scale(unit, float(weights.abs().max()), span)
+    assert found == pytest.approx(scale, rel=1e-6)
+    assert torch.equal(observed_precision(weights / found, span).float(), wanted)
 
 
 def test_what_is_on_no_grid_has_no_precision() -> None:

@@ -2,7 +2,7 @@
 
 from suite.quantizers.noise_precision.activations import half_range
 from suite.quantizers.noise_precision.allocation import PrecisionRounding, rounded_precision, tolerates_zero
-from suite.quantizers.noise_precision.grid import PrecisionGrid, Span, observed_precision
+from suite.quantizers.noise_precision.grid import PrecisionGrid, Span, observed_precision, smallest_scale
 from suite.quantizers.noise_precision.maps import noise_half_width, parameter_of, precision_of, precision_penalty
 from suite.quantizers.noise_precision.noise import noisy, project_, uniform_noise
 
@@ -19,6 +19,7 @@ __all__ = [
     "precision_penalty",
     "project_",
     "rounded_precision",
+    "smallest_scale",
     "tolerates_zero",
     "uniform_noise",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil, log2
 from typing import Any
 
 import torch
@@ -95,6 +96,17 @@ class _Quantize(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (step,) = ctx.saved_tensors
         return gradients[0] * (step > 0), None, None, None
+
+
+def smallest_scale(unit: float, largest: float, span: Span = Span.TWO) -> float:
+    """The smallest α with which weights can be α times levels: the largest magnitude and a common unit decide.
+
+    `unit` is the largest number of which all weights are whole multiples: the h of the finest precision. So
+    α = unit 2^k / c with the smallest k ≥ 0 that leaves the largest weight inside ±2cα. A larger α would add a bit to
+    every weight; what is read with this one is what the weights need, and no more.
+    """
+    doublings = max(0, ceil(log2(largest / (2 * unit) * (1 - READING_TOLERANCE))))
+    return unit * 2.0**doublings / span.half
 
 
 @torch.no_grad()

@@ -10,17 +10,22 @@ from suite.quantizers.noise_precision.maps import noise_half_width
 
 
 @torch.library.custom_op("suite::uniform_noise", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def _draw(like: Tensor) -> Tensor:
+    return torch.empty_like(like).uniform_(-1.0, 1.0)
+
+
+@_draw.register_fake
+def _(like: Tensor) -> Tensor:
+    return torch.empty_like(like)
+
+
 def uniform_noise(like: Tensor) -> Tensor:
     """Independent numbers of U(-1, 1) in shape, dtype and layout of `like`, from the global generator.
 
     A custom operation keeps the draw whole under compilation, with the same numbers in the same order as without.
     """
-    return torch.empty_like(like).uniform_(-1.0, 1.0)
-
-
-@uniform_noise.register_fake
-def _(like: Tensor) -> Tensor:
-    return torch.empty_like(like)
+    noise: Tensor = _draw(like.detach())
+    return noise
 
 
 def noisy(theta: Tensor, s: Tensor, noise: Tensor, span: Span = Span.TWO) -> Tensor:
