@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.errors import Unsupported
 from suite.methods.api import LEARNED_ROUNDING, Claims, Method, Needs, Note, Paper, Workbench, option
-from suite.methods.engines.reconstruction import ReconstructionOptions, reconstruct
+from suite.methods.engines.reconstruction import FRAME_NOTES, ReconstructionOptions, reconstruct
 from suite.quantizers import Quantizer
 from suite.quantizers.rounding import AdaQuant, LearnedRounding, RangedAdaQuant
 
@@ -74,6 +74,7 @@ class AdditiveQuantization(Method):
             ours="round-then-clip on a new card; the axis gradient_mask chooses",
             code="clip-then-round",
         ),
+        *FRAME_NOTES,
     )
     needs = Needs(gradients=True)
     supports = LEARNED_ROUNDING

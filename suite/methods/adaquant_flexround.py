@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from suite.methods.api import LEARNED_ROUNDING, Claims, Method, Needs, Note, Paper, Workbench, option
-from suite.methods.engines.reconstruction import ReconstructionOptions, reconstruct
+from suite.methods.engines.reconstruction import FRAME_NOTES, ReconstructionOptions, reconstruct
 from suite.quantizers import Quantizer
 from suite.quantizers.rounding import AdaQuantFlexRound, LearnedRounding
 
@@ -55,6 +55,7 @@ class AdditionAndDivision(Method):
             ours="their logarithms are learned; option positivity = direct learns the factors and clamps them",
             paper="a constraint is stated, and no way to keep it",
         ),
+        *FRAME_NOTES,
     )
     needs = Needs(gradients=True)
     supports = LEARNED_ROUNDING

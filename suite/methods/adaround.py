@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from suite.methods.api import LEARNED_ROUNDING, Claims, Method, Needs, Note, Paper, Workbench, option
-from suite.methods.engines.reconstruction import ReconstructionOptions, Regularizer, reconstruct
+from suite.methods.engines.reconstruction import FRAME_NOTES, ReconstructionOptions, Regularizer, reconstruct
 from suite.quantizers.rounding import AdaRound
 
 
@@ -68,6 +68,7 @@ class AdaptiveRounding(Method):
             ours="starts on the side of rounding to nearest, ties to even",
             code="starts on the upper side",
         ),
+        *FRAME_NOTES,
     )
     needs = Needs(gradients=True)
     supports = LEARNED_ROUNDING

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from suite.methods.api import LEARNED_ROUNDING, Claims, Method, Needs, Note, Paper, Workbench, option
-from suite.methods.engines.reconstruction import ReconstructionOptions, reconstruct
+from suite.methods.engines.reconstruction import FRAME_NOTES, ReconstructionOptions, reconstruct
 from suite.quantizers import Quantizer
 from suite.quantizers.rounding import FlexRound, LearnedRounding
 
@@ -86,6 +86,7 @@ class FlexibleRounding(Method):
             paper="from rounding to nearest, by a rule that is not stated",
             code="a range search, or minimum and maximum",
         ),
+        *FRAME_NOTES,
     )
     needs = Needs(gradients=True)
     supports = LEARNED_ROUNDING

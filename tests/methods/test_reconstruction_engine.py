@@ -150,7 +150,6 @@ def test_compiled_and_eager_agree() -> None:
         {"loss": "power-2.4"},
         {"final_activation": "outside"},
         {"first_layer": "reconstructed"},
-        {"sampling": "with-replacement"},
         {"solver": "gram"},
         {"weight_start": "min-max"},
         {"schedule": "cosine"},
@@ -163,6 +162,31 @@ def test_every_setting_is_obeyed(options: dict[str, Any]) -> None:
     other = run(residual_bench(blocks=1), FlexRound, **rate, **options)
     assert not same(state(usual), state(other))
     assert error(other) < 0.8 * nearest(blocks=1)
+
+
+def test_the_axis_decides_how_examples_are_drawn() -> None:
+    given = {"iterations": 40, "learning_rate": 3e-3}
+    with_replacement = run(residual_bench(blocks=1, sampling="with-replacement"), FlexRound, **given)
+    assert not same(state(with_replacement), state(run(residual_bench(blocks=1), FlexRound, **given)))
+    assert with_replacement.data.presented == []  # every example once, past the door's own drawing
+
+
+def test_steps_outside_of_units_are_named() -> None:
+    bench = residual_bench(blocks=1, **LOW)
+    options = ReconstructionOptions(preset="qdrop", iterations=3, compile="never")
+    claims = reconstruct(bench, options, AdaRound, REGULARIZER)
+    kept = claims.figures["activation_steps_not_learned"]
+    learned = [name for name, one in quantizers_of(bench.model).items() if not one.is_weight and one.learns_step]
+    everything = [name for name, one in quantizers_of(bench.model).items() if not one.is_weight]
+    assert learned
+    assert sorted([*kept, *learned]) == sorted(everything)  # type: ignore[misc]
+
+
+def test_an_interruption_puts_quantizers_back() -> None:
+    bench = residual_bench(blocks=1)
+    with pytest.raises(Diverged):
+        run(bench, FlexRound, learning_rate=1e30, iterations=20)
+    assert len(weights_of(bench.model)) == 4
 
 
 def test_the_first_layer_stays_at_nearest_in_brecq_and_is_learned_in_qdrop() -> None:

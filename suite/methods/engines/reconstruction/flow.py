@@ -114,10 +114,6 @@ class Flow:
         self._keep(unit.output, found, unit, unit.inputs)
         return found
 
-    def skip(self, unit: Unit, outputs: Stored) -> None:
-        """Take `outputs` for what leaves a unit."""
-        self._keep(unit.output, outputs, unit, unit.inputs)
-
     def _keep(self, node: fx.Node, value: Stored, reader: object, read: Sequence[fx.Node]) -> None:
         self._values[node] = value
         for source in read:

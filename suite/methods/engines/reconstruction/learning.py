@@ -29,6 +29,8 @@ LARGEST_PARAMETER = 1e4
 """Roundings are decided by numbers of the order of one: logarithms, logits, shifts in steps."""
 LARGEST_GROWTH = 1e3
 """A step a thousand times as large as its start leaves a single level."""
+SMALL_STEP = 1e-3
+"""Starts below count as this: a usual rate moves them by as much, and no rate has exploded."""
 
 LOOKS = 20
 """How many times in a unit the mean loss is fetched from the device, to show it and to stop when it is not finite."""
@@ -172,7 +174,7 @@ class Descent:
             if not largest <= LARGEST_PARAMETER:
                 raise Diverged(f"{name}: what decides the rounding has grown to {largest:.3g}")
         for quantizer, start in zip(self.learnable.steps, self._steps_at_start, strict=True):
-            growth = float((quantizer.scale.detach() / start).max())
+            growth = float((quantizer.scale.detach() / start.clamp(min=SMALL_STEP)).max())
             if not growth <= LARGEST_GROWTH:
                 raise Diverged(f"{name}: an activation step has grown to {growth:.3g} times its start")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from suite.errors import SuiteError
-from suite.methods.api import Options, option
+from suite.methods.api import Note, Options, option
 
 Preset = Literal["brecq", "qdrop"]
 
@@ -23,7 +23,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "loss": "plain",
         "final_activation": "inside",
         "first_layer": "nearest",
-        "sampling": "without-replacement",
         "iterations": 20_000,
         "activation_steps": "second-stage",
         "activation_iterations": 5_000,
@@ -39,7 +38,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "loss": "plain",
         "final_activation": "inside",
         "first_layer": "reconstructed",
-        "sampling": "with-replacement",
         "iterations": 20_000,
         "activation_steps": "joint",
         "activation_iterations": 5_000,
@@ -91,13 +89,10 @@ class ReconstructionOptions(Options):
     first_layer: Literal["reconstructed", "nearest"] | None = option(
         None, doc="whether the first layer is learned or keeps rounding to nearest; a first block is always learned"
     )
-    sampling: Literal["without-replacement", "with-replacement"] | None = option(
-        None, doc="how the examples of one iteration are drawn"
-    )
     activation_steps: Literal["second-stage", "joint"] | None = option(
         None,
-        doc="when steps are learned, where activation_range is learned-step: after all weights, or together with the "
-        "rounding and with random dropping",
+        doc="second-stage: weights learn among float activations, whose steps follow; joint: among quantized ones, "
+        "dropped at random, whose steps are learned at the same time; only where activation_range is learned-step",
     )
     activation_iterations: int | None = option(None, doc="iterations per unit of the second stage", minimum=1)
     activation_learning_rate: float | None = option(None, doc="first rate of activation steps, cosine", minimum=0.0)
@@ -145,6 +140,42 @@ class ReconstructionOptions(Options):
     @classmethod
     def quick(cls) -> Self:
         return cls(iterations=6, activation_iterations=3, batch_size=16, compile="never")
+
+
+FRAME_NOTES = (
+    Note(
+        about="sampling of one iteration's examples",
+        ours="the axis sampling decides, without replacement on a new card",
+        code="BRECQ without, QDrop with replacement",
+    ),
+    Note(
+        about="examples that activation scales start on",
+        ours="256, the axis initialization_examples",
+        code="64 in BRECQ, 256 in QDrop, which starts weights on 2",
+    ),
+    Note(
+        about="gradient of activation steps",
+        ours="divided by sqrt(n qmax) on a new card, the axis step_gradient_scale; Adam hardly sees it",
+        code="QDrop divides, BRECQ does not",
+    ),
+    Note(
+        about="rate of activation steps",
+        ours="0.0004 in preset brecq, 0.00004 in qdrop; option activation_learning_rate",
+        code="BRECQ's command line says 0.0004, its function 0.00004 like QDrop",
+    ),
+    Note(
+        about="bits of the last layer's input",
+        ours="8, the axis last_layer_activations",
+        paper="8",
+        code="BRECQ means 8, but sets a quantizer that is off inside residual blocks; QDrop 8",
+    ),
+    Note(
+        about="the part of the network that a unit is",
+        ours="a repeated part around residual connections, such as a transformer layer; else a layer; option unit",
+        paper="a residual block, with its last activation function",
+    ),
+)
+"""Where the frames of the presets and their papers differ; every method that learns rounding shows them."""
 
 
 @dataclass(frozen=True)

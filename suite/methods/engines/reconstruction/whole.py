@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,14 @@ from suite.methods.engines.calibration import calibrate_activations
 from suite.methods.engines.reconstruction.compiling import Compiler
 from suite.methods.engines.reconstruction.fisher import importance_of_outputs
 from suite.methods.engines.reconstruction.flow import Flow, Stored
+from suite.methods.engines.reconstruction.in_place import (
+    RoundingOf,
+    dropping,
+    in_place_of_quantizers,
+    layers_of,
+    round_to_nearest,
+    steps_of,
+)
 from suite.methods.engines.reconstruction.layerwise import learn_from_gram
 from suite.methods.engines.reconstruction.learning import Examples, Falling, Learnable, Learned, Stage, learn
 from suite.methods.engines.reconstruction.losses import Distance
@@ -29,15 +36,6 @@ from suite.quantizers import Quantizer
 from suite.quantizers.ranges import Rule
 from suite.quantizers.rounding import LearnedRounding
 
-
-class Layer(Protocol):
-    """A placed layer, as far as reconstruction is concerned."""
-
-    weight: nn.Parameter
-    weight_quantizer: Quantizer | LearnedRounding
-
-
-RoundingOf = Callable[[Tensor, Quantizer], LearnedRounding]
 LearnUnit = Callable[[Unit, Examples, Callable[..., None]], dict[str, Fact]]
 
 
@@ -57,7 +55,7 @@ def reconstruct(
     for quantizer in weights:
         quantizer.start_rule = cast(Rule, options.weight_start)
     for quantizer in activations:
-        if _learns_steps(work):
+        if learns_steps(work):
             quantizer.start_rule = cast(Rule, options.activation_start)
     initialize_weights(model)
     floating = copy.deepcopy(model)
@@ -66,14 +64,17 @@ def reconstruct(
     compiler = Compiler(options.compile)
     run = _Reconstruction(work, options, rounding, regularizer, model, floating, activations, compiler)
     with channels_last(model), channels_last(floating):
-        if activations and _learns_steps(work) and options.activation_steps == "second-stage":
-            run.weights(with_activations=False)
-            calibrate_activations(work)
-            run.activation_stage()
-        else:
+        if options.activation_steps == "joint":
             calibrate_activations(work)
             run.weights(with_activations=True)
-    return Claims(figures={"units": run.figures})
+        else:
+            run.weights(with_activations=False)
+            calibrate_activations(work)
+            if activations and learns_steps(work):
+                run.activation_stage()
+    names = {id(quantizer): name for name, quantizer in quantizers_of(model).items()}
+    kept = [names[id(one)] for one in activations if not one.learns_step]
+    return Claims(figures={"units": run.figures, "activation_steps_not_learned": kept})
 
 
 def _check(work: Workbench, options: ReconstructionOptions) -> None:
@@ -85,7 +86,7 @@ def _check(work: Workbench, options: ReconstructionOptions) -> None:
         raise SuiteError(f"{broken[0]} holds values that are not finite", hint="check the weights of the float model")
 
 
-def _learns_steps(work: Workbench) -> bool:
+def learns_steps(work: Workbench) -> bool:
     """The axis decides whether steps are learned; the option `activation_steps` only when."""
     return work.setting["activation_range"] == "learned-step"
 
@@ -106,15 +107,14 @@ class _Reconstruction:
     _first: Unit | None = None
 
     def weights(self, *, with_activations: bool) -> None:
-        """Learn the rounding of every unit, together with activation steps where they are learned jointly."""
+        """Learn the rounding of every unit; `with_activations`: among quantized activations, dropped at random."""
         options = self.options
-        joint = with_activations and _learns_steps(self.work)
         stage = Stage(
             "rounding",
             "rounding",
             int(options.iterations or 0),
             options.batch_size,
-            options.sampling == "with-replacement",
+            self.work.setting["sampling"] == "with-replacement",
             str(options.unit_input),
             float(options.keep_quantized or 0.0),
             cast(Distance, options.loss),
@@ -124,7 +124,7 @@ class _Reconstruction:
             quantizer.enabled = with_activations
 
         def learn_unit(unit: Unit, examples: Examples, advance: Callable[..., None]) -> dict[str, Fact]:
-            return self._learn_rounding(unit, examples, stage, joint=joint, advance=advance)
+            return self._learn_rounding(unit, examples, stage, joint=with_activations, advance=advance)
 
         self._walk(stage, learn_unit)
         for quantizer in self.activations:
@@ -138,7 +138,7 @@ class _Reconstruction:
             "activation steps",
             int(options.activation_iterations or 0),
             options.batch_size,
-            options.sampling == "with-replacement",
+            self.work.setting["sampling"] == "with-replacement",
             "float",
             1.0,
             cast(Distance, options.activation_loss),
@@ -149,7 +149,7 @@ class _Reconstruction:
             quantizer.enabled = False
 
         def learn_unit(unit: Unit, examples: Examples, advance: Callable[..., None]) -> dict[str, Fact]:
-            steps = [] if self._stays_nearest(unit) else _steps_of(unit)
+            steps = [] if self._stays_nearest(unit) else steps_of(unit)
             if not steps:
                 advance(stage.iterations)
                 return {}
@@ -165,7 +165,7 @@ class _Reconstruction:
         work, options = self.work, self.options
         walk, float_walk = self._units(self.model), self._units(self.floating)
         self._first = walk.units[0]
-        chunks = [batch.inputs.to(work.device) for batch in work.data.batches(options.batch_size)]
+        chunks = self._chunks()
         if not chunks:
             raise SuiteError(
                 f"incomplete batches are dropped, and {work.data.size} examples fill none of {options.batch_size}",
@@ -195,6 +195,13 @@ class _Reconstruction:
                 del examples
                 if quantized is not None and index + 1 < len(walk.units):
                     quantized.run(unit)
+
+    def _chunks(self) -> list[Tensor]:
+        """Every example once, in batches; iterations draw from them as the axis `sampling` says."""
+        data, size = self.work.data, self.options.batch_size
+        if self.work.setting["sampling"] == "with-replacement":
+            return [part.to(self.work.device) for part in torch.split(data.fixed(data.size), size)]
+        return [batch.inputs.to(self.work.device) for batch in data.batches(size)]
 
     def _units(self, model: nn.Module) -> Walk:
         options = self.options
@@ -231,14 +238,18 @@ class _Reconstruction:
     ) -> dict[str, Fact]:
         """One unit of the weight stage."""
         options = self.options
-        learned = bool(_layers_of(unit)) and not self._stays_nearest(unit)
-        steps = _steps_of(unit) if joint else []
+        learned = bool(layers_of(unit)) and not self._stays_nearest(unit)
+        dropped = steps_of(unit) if joint else []
+        steps = dropped if learns_steps(self.work) else []
         if not learned:
-            _round_to_nearest(unit)
+            round_to_nearest(unit)
         if not learned and not steps:
             advance(stage.iterations)
             return {}
-        with _in_place_of_quantizers(unit, self.rounding if learned else None) as roundings, _dropping(steps, stage):
+        with (
+            in_place_of_quantizers(unit, self.rounding if learned else None) as roundings,
+            dropping(dropped, stage.keep_quantized),
+        ):
             groups = [
                 Falling(group, options.schedule == "cosine")
                 for one in roundings
@@ -253,63 +264,13 @@ class _Reconstruction:
 
     def _stays_nearest(self, unit: Unit) -> bool:
         """Whether it is the first layer, by itself. A block that the network begins with is learned in every frame."""
-        return unit is self._first and len(_layers_of(unit)) == 1 and self.options.first_layer == "nearest"
+        return unit is self._first and len(layers_of(unit)) == 1 and self.options.first_layer == "nearest"
 
     def _step_groups(self, steps: list[Quantizer]) -> list[Falling]:
         if not steps:
             return []
         rate = float(self.options.activation_learning_rate or 0.0)
         return [Falling({"params": [quantizer.learn_step() for quantizer in steps], "lr": rate}, cosine=True)]
-
-
-def _steps_of(unit: Unit) -> list[Quantizer]:
-    """Activation quantizers inside a unit whose step can be learned."""
-    found = [module for module in unit.module.modules() if isinstance(module, Quantizer) and not module.is_weight]
-    return [quantizer for quantizer in found if not quantizer.spec.dynamic]
-
-
-def _layers_of(unit: Unit) -> list[Layer]:
-    return [
-        cast(Layer, module)
-        for module in unit.module.modules()
-        if isinstance(getattr(module, "weight_quantizer", None), Quantizer)
-    ]
-
-
-@torch.no_grad()
-def _round_to_nearest(unit: Unit) -> None:
-    """Put the weights of a unit that is not learned on their grids, as those of all others will be."""
-    for layer in _layers_of(unit):
-        layer.weight.copy_(layer.weight_quantizer(layer.weight))
-
-
-@contextmanager
-def _in_place_of_quantizers(unit: Unit, rounding: RoundingOf | None) -> Iterator[list[LearnedRounding]]:
-    """Every weight quantizer of a unit gives its place to a rounding; at the end the layers hold what was learned."""
-    layers = _layers_of(unit)
-    quantizers = [cast(Quantizer, layer.weight_quantizer) for layer in layers]
-    placed: list[LearnedRounding] = []
-    if rounding is not None:
-        for layer, quantizer in zip(layers, quantizers, strict=True):
-            placed.append(rounding(layer.weight, quantizer))
-            layer.weight_quantizer = placed[-1]
-    yield placed
-    for layer, quantizer, one in zip(layers, quantizers, placed, strict=False):
-        layer.weight.data.copy_(one.hardened(layer.weight))
-        quantizer.set_parameters(one.final_scale(), one.final_zero_point())
-        layer.weight_quantizer = quantizer
-
-
-@contextmanager
-def _dropping(steps: list[Quantizer], stage: Stage) -> Iterator[None]:
-    """While a unit learns, its activations keep their quantized values at random; afterwards always."""
-    for quantizer in steps:
-        quantizer.keep_probability = stage.keep_quantized
-    try:
-        yield
-    finally:
-        for quantizer in steps:
-            quantizer.keep_probability = 1.0
 
 
 def _facts(result: Learned, roundings: list[LearnedRounding]) -> dict[str, Fact]:
