@@ -4,10 +4,13 @@ from suite.quantizers.bit_planes.adjustment import adjusted, requantized
 from suite.quantizers.bit_planes.group_lasso import group_lasso, weighted_group_lasso
 from suite.quantizers.bit_planes.planes import BitPlanes, represented
 from suite.quantizers.bit_planes.straight_through import round_in_unit_range, round_to_dynamic_maximum
+from suite.quantizers.bit_planes.trained import TrainedPlanes, TrainedWhole
 from suite.quantizers.bit_planes.whole import WholeWeight
 
 __all__ = [
     "BitPlanes",
+    "TrainedPlanes",
+    "TrainedWhole",
     "WholeWeight",
     "adjusted",
     "group_lasso",

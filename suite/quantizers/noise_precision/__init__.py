@@ -5,9 +5,12 @@ from suite.quantizers.noise_precision.allocation import PrecisionRounding, round
 from suite.quantizers.noise_precision.grid import PrecisionGrid, Span, observed_precision, smallest_scale
 from suite.quantizers.noise_precision.maps import noise_half_width, parameter_of, precision_of, precision_penalty
 from suite.quantizers.noise_precision.noise import noisy, project_, uniform_noise
+from suite.quantizers.noise_precision.weights import NoisyWeight, PrecisionQuantizer, shuffled
 
 __all__ = [
+    "NoisyWeight",
     "PrecisionGrid",
+    "PrecisionQuantizer",
     "PrecisionRounding",
     "Span",
     "half_range",
@@ -19,6 +22,7 @@ __all__ = [
     "precision_penalty",
     "project_",
     "rounded_precision",
+    "shuffled",
     "smallest_scale",
     "tolerates_zero",
     "uniform_noise",
