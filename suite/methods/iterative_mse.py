@@ -10,6 +10,7 @@ import torch
 
 from suite.methods.api import POST_TRAINING, Claims, Method, Needs, Note, Options, Paper, Workbench, option
 from suite.methods.engines.calibration import calibrate
+from suite.methods.engines.trajectories import evenly_spread, points_of_each, rounded
 from suite.plan import quantizers_of
 from suite.quantizers import QuantizerSpec
 from suite.quantizers.grids import Parameters
@@ -17,8 +18,6 @@ from suite.quantizers.ranges import LSQ_START, STARTS, Rule, Solved, Summary, it
 from suite.quantizers.search import squared_errors
 
 START_SETS = {"all": (*STARTS, LSQ_START), "largest": ("largest",), "lsq": (LSQ_START,)}
-# All trajectories together stay far below what a record keeps.
-POINTS_OF_ALL = 6000
 POINTS_OF_ONE = 12
 
 
@@ -104,7 +103,7 @@ class IterativeMse(Method):
 
     def quantize(self, work: Workbench) -> Claims:
         quantizers = quantizers_of(work.model)
-        found = Trajectories(self.options, min(POINTS_OF_ONE, max(2, POINTS_OF_ALL // max(1, len(quantizers)))))
+        found = Trajectories(self.options, points_of_each(len(quantizers), POINTS_OF_ONE))
         try:
             for name, quantizer in quantizers.items():
                 quantizer.solve = partial(found.solve, name)
@@ -154,20 +153,9 @@ class Trajectories:
         return {
             "starts": {name: count for name, count in zip(names, wins, strict=True) if count},
             "iterations": shown,
-            "steps": _figures(steps),
-            "errors": _figures(errors),
+            "steps": [rounded(step.item()) for step in steps],
+            "errors": [rounded(error.item()) for error in errors],
         }
-
-
-def evenly_spread(count: int, points: int) -> list[int]:
-    """At most `points` of the places 0 ... count - 1, the first and the last among them."""
-    points = min(count, points)
-    return [round(index * (count - 1) / max(1, points - 1)) for index in range(points)]
-
-
-def _figures(values: list[torch.Tensor]) -> list[float]:
-    """Six digits: trajectories are looked at, and a record is bounded."""
-    return [float(f"{value.item():.6g}") for value in values]
 
 
 METHOD = IterativeMse

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         chosen_plan,
         initialize_weights,
         quantizers_of,
+        standing_in,
         weights_of,
     )
     from suite.plan.trace import op_names, operand_nodes, operation_of
@@ -80,6 +81,7 @@ __all__ = [
     "place",
     "prepare",
     "quantizers_of",
+    "standing_in",
     "weights_of",
 ]
 
@@ -98,6 +100,7 @@ _LAZY = {
     "place": "suite.plan.placing",
     "prepare": "suite.plan.fold",
     "quantizers_of": "suite.plan.switches",
+    "standing_in": "suite.plan.switches",
     "weights_of": "suite.plan.switches",
 }
 

@@ -74,7 +74,7 @@ def at_work(quantizers: nn.Module | None) -> bool:
     """Whether any quantizer of a block changes or watches its tensor."""
     return quantizers is not None and any(
         quantizer.enabled or quantizer.observing
-        for quantizer in quantizers.children()
+        for quantizer in quantizers.modules()  # inside what stands in for them, too
         if isinstance(quantizer, Quantizer)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -70,6 +70,39 @@ def initialize_weights(module: nn.Module) -> None:
     """Every weight quantizer takes its range from its weight."""
     for quantizer, weight in weights_of(module).values():
         quantizer.initialize(weight.detach())
+
+
+@contextmanager
+def standing_in(module: nn.Module, make: Callable[[Quantizer], nn.Module | None]) -> Iterator[dict[str, nn.Module]]:
+    """While the block lasts, what `make` returns stands in the place of each quantizer, unless it is None.
+
+    Yields what stands in, by names in the plan. The quantizers come back whatever happens inside.
+    """
+    standing: dict[str, nn.Module] = {}
+    places: list[tuple[nn.Module, str, Quantizer]] = []
+    for inner in list(module.modules()):
+        for key, site in _places(inner):
+            quantizer = getattr(inner, key)
+            stand_in = make(quantizer)
+            if stand_in is not None:
+                stand_in.train(quantizer.training)
+                standing[site] = stand_in
+                places.append((inner, key, quantizer))
+                setattr(inner, key, stand_in)
+    try:
+        yield standing
+    finally:
+        for inner, key, quantizer in places:
+            setattr(inner, key, quantizer)
+
+
+def _places(module: nn.Module) -> list[tuple[str, str]]:
+    """(child name, name in the plan) of the quantizers that a module holds itself."""
+    if isinstance(module, Quantizers):
+        return [(key, site) for key, site in module.sites.items() if isinstance(getattr(module, key), Quantizer)]
+    if isinstance(getattr(module, "weight_quantizer", None), Quantizer):
+        return [("weight_quantizer", str(module.weight_site))]
+    return []
 
 
 def choose_bits(module: nn.Module, plan: Plan, bits: Mapping[str, int]) -> Plan:

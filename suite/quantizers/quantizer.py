@@ -152,6 +152,11 @@ class Quantizer(nn.Module):
         """Turn back steps that crossed zero, after an update: s <- max(|s|, machine epsilon)."""
         self.scale.abs_().clamp_(min=SMALLEST_STEP)
 
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value of a static grid, each in the shape of the scale."""
+        scale, zero_point = self.scale.detach(), self.zero_point
+        return scale * (self.spec.qmin - zero_point), scale * (self.spec.qmax - zero_point)
+
     @property
     def learns_step(self) -> bool:
         """Whether the scale takes gradients."""

@@ -91,7 +91,10 @@ def test_a_setting_without_any_grid_is_refused() -> None:
     [
         ({"labels": "unlabeled"}, "does not support labels = unlabeled"),
         ({"activation_range": "min-max"}, "does not support activation_range = min-max"),
-        ({"activation_range": "min-max", "activation_parameters": "dynamic"}, "does not support activation_"),
+        (
+            {"activation_range": "min-max", "activation_parameters": "dynamic", "initialization_examples": "all"},
+            "does not support activation_",
+        ),
     ],
 )
 def test_settings_without_learned_steps_are_refused(changes: dict[str, str], words: str) -> None:

@@ -14,7 +14,7 @@ from suite.axes import Setting
 from suite.errors import Unsupported
 from suite.methods import METHODS
 from suite.methods.api import Claims, Method
-from suite.methods.iterative_mse import evenly_spread
+from suite.methods.engines.trajectories import evenly_spread
 from suite.plan import quantizers_of, weights_of
 
 EVERYWHERE = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +32,17 @@ LOOKS = 100
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left to say: its steps, the mean loss between two looks, the best validation score if any."""
+    """What a training left to say: its steps, the mean loss between two looks, the best validation score if any.
+
+    `step_sizes` holds the mean step of every quantizer that learns, by name: at the start, and at every look.
+    `looked_at` says after how many training steps each of these was taken.
+    """
 
     steps: int
     losses: tuple[float, ...]
     best_validation: float | None = None
+    looked_at: tuple[int, ...] = ()
+    step_sizes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def train(
@@ -57,11 +63,12 @@ def train(
             f"{door.size} examples give no training step in batches of {recipe.batch_size}",
             hint="raise the axis examples, lower batch_size, or keep incomplete batches",
         )
-    quantizers = [quantizer for quantizer in quantizers_of(model).values() if quantizer.learns_step]
+    learned = {name: quantizer for name, quantizer in quantizers_of(model).items() if quantizer.learns_step}
+    quantizers = list(learned.values())
     optimizer = make_optimizer(model, quantizers, recipe)
     ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
     keeper = _BestKeeper(model, validation, recipe.batch_size)
-    looks = _Looks(total)
+    looks = _Looks(total, quantizers)
     state = _State(work, model, optimizer, keeper, looks, name=name, recipe=recipe)
     with (
         channels_last(model) as layout,
@@ -105,7 +112,8 @@ def train(
         require_better_than_guessing(looks.first, looks.losses, logits.shape[1])
     keeper.restore()
     model.eval()
-    return Trained(total, tuple(looks.losses), keeper.best)
+    sizes = dict(zip(learned, zip(*looks.sizes, strict=True), strict=True))
+    return Trained(total, tuple(looks.losses), keeper.best, tuple(looks.places), sizes)
 
 
 def steps_per_epoch(examples: int, batch_size: int, drop_incomplete: bool) -> int:
@@ -169,10 +177,16 @@ class _Look:
 
 
 class _Looks:
-    """Sums losses on the device and fetches their mean now and then; a sum that is not finite ends the run."""
+    """Sums losses on the device and fetches their mean now and then; a sum that is not finite ends the run.
 
-    def __init__(self, total: int) -> None:
+    What learned steps are by then is fetched along.
+    """
+
+    def __init__(self, total: int, quantizers: list[Quantizer]) -> None:
         self.total = total
+        self.quantizers = quantizers
+        self.places = [0]
+        self.sizes = [self._sizes()]
         self.every = max(1, total // LOOKS)
         self.sum: Tensor | None = None
         self.first = math.inf
@@ -193,10 +207,23 @@ class _Looks:
         look = _Look(self.count, mean)
         self.sum, self.count = None, 0
         self.losses.append(mean)
+        self.places.append(step + 1)
+        self.sizes.append(self._sizes())
+        if not all(map(math.isfinite, self.sizes[-1])):  # the loss is of the network before the update
+            raise Diverged(f"a quantization step is not finite after {step + 1} of {self.total} steps")
         return look
+
+    def _sizes(self) -> list[float]:
+        """The mean step of every quantizer, in one transfer from the device."""
+        if not self.quantizers:
+            return []
+        means: list[float] = torch.stack([one.scale.detach().mean() for one in self.quantizers]).double().tolist()
+        return means
 
     def take_up(self, tensors: Mapping[str, Tensor], count: int, first: float, device: torch.device) -> None:
         self.losses = tensors["losses"].tolist()
+        self.places = tensors["places"].tolist()
+        self.sizes = tensors["sizes"].tolist()
         self.count, self.first = count, first
         self.sum = tensors["sum"].to(device) if "sum" in tensors else None
 
@@ -268,6 +295,8 @@ class _State:
             **resuming.prefixed("optimizer", resuming.optimizer_state(self.optimizer)),
             **resuming.prefixed("random", resuming.random_state(self.work.device)),
             "losses": torch.tensor(looks.losses, dtype=torch.float64),
+            "places": torch.tensor(looks.places),
+            "sizes": torch.tensor(looks.sizes, dtype=torch.float64),
         }
         facts: dict[str, Fact] = {"origin": self.origin, "step": step, "count": looks.count, "first": looks.first}
         if looks.sum is not None:
