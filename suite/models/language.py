@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -137,14 +138,13 @@ def _transformers() -> ModuleType:
     # transformers imports torchvision, so what mends torchvision comes first.
     ensure_torchvision()
     try:
-        import transformers
+        return import_module("transformers")
     except ModuleNotFoundError as error:
         if error.name != "transformers":
             raise
         raise Unsupported(
             "models of transformers need an optional package", hint="pip install 'quantization-suite[language]'"
         ) from error
-    return transformers
 
 
 def _line(error: BaseException) -> str:
