@@ -210,7 +210,7 @@ def _fit_rows(views: Sequence[View], spec: QuantizerSpec, sharing: Sharing, *, i
 
 def _shared(views: Sequence[View], sharing: Sharing, spec: QuantizerSpec) -> bool | None:
     """Whether one grid for the tensor (for groups: for each channel) would hold the values within the same bits."""
-    limit = 3 if spec.binary else spec.levels
+    limit = spec.positions
     answers: list[bool] = []
     for one in views:
         rows = one.rows[sharing]

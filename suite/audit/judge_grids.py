@@ -20,6 +20,12 @@ def _gridded(sites: Iterable[SiteEvidence]) -> list[SiteEvidence]:
     return [one for one in sites if one.fit is not None and one.fit.state is State.ON_GRID]
 
 
+def _signed(evidence: Evidence) -> list[SiteEvidence]:
+    """Sites on symmetric signed grids of all integers; the codes of grids without zero are odd."""
+    specs = [(one, one.row.spec) for one in _gridded(evidence.sites)]
+    return [one for one, spec in specs if spec is not None and spec.symmetric and spec.signed and not spec.odd]
+
+
 @observes("grid")
 def grid(evidence: Evidence, axis: str) -> Finding:
     """Contradicted where few levels are no multiples of one step."""
@@ -43,6 +49,10 @@ def symmetry(evidence: Evidence, axis: str) -> Finding:
     seen = _gridded(evidence.weights if axis.startswith("weight") else evidence.activations)
     if not seen:
         return unseen("nothing was seen on a grid")
+    if evidence.setting[axis] == "symmetric-without-zero":
+        return verified(
+            "symmetric-without-zero", f"no weight of {len(seen)} sites is zero, and their levels lie around zero"
+        )
     if evidence.setting[axis] == "symmetric":
         return verified("symmetric", f"the codes of {len(seen)} sites lie inside symmetric limits, zero included")
     beside = [one for one in seen if one.row.spec and one.fit and needs_zero_point(one.fit, one.row.spec.bits)]
@@ -136,7 +146,7 @@ def signed_range(evidence: Evidence, axis: str) -> Finding:
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
-    seen = [one for one in _gridded(evidence.sites) if one.row.spec and one.row.spec.symmetric and one.row.spec.signed]
+    seen = _signed(evidence)
     if not seen:
         return unseen("there is no symmetric signed grid")
     lowest = [one for one in seen if one.row.spec and one.fit and _uses_lowest(one)]
@@ -159,7 +169,7 @@ def extra_level(evidence: Evidence, axis: str) -> Finding:
     found = of_problems(evidence.problems(axis))
     if found is not None:
         return found
-    seen = [one for one in _gridded(evidence.sites) if one.row.spec and one.row.spec.symmetric and one.row.spec.signed]
+    seen = _signed(evidence)
     if not seen:
         return unseen("there is no symmetric signed grid")
     if evidence.setting[axis] == "absent":

@@ -191,10 +191,10 @@ def _looks(anatomy: Anatomy, plan: Plan) -> _Looks:
 
 
 def positions_of(spec: QuantizerSpec | None) -> int:
-    """The most positions that the grid of a spec has; three for -s and +s, between which lies zero."""
+    """The most positions that the grid of a spec has; between levels of grids without zero lies one more."""
     if spec is None:
         return FLOAT_POSITIONS
-    return 3 if spec.binary else spec.levels
+    return spec.positions
 
 
 def _look(tensor: Tensor, spec: QuantizerSpec | None, *, is_weight: bool) -> View:

@@ -65,9 +65,12 @@ def _code_problems(one: SiteEvidence, fit: SiteFit, spec: QuantizerSpec) -> Iter
         return
     what = "weight" if one.is_weight else "activation"
     low, high = int(fit.lowest.min()), int(fit.highest.max())
-    if spec.binary:
-        if fit.positions > 3 or fit.distinct > 2:
-            yield Problem(one.bits_axis, f"{fit.bits} bits", f"{one.name} is declared with 1 bit; {fit.text}")
+    if spec.binary or spec.odd:
+        if fit.positions > spec.positions or fit.distinct > spec.levels:
+            bits = f"{spec.bits} bit" + "s" * (spec.bits > 1)
+            yield Problem(one.bits_axis, f"{fit.bits} bits", f"{one.name} is declared with {bits}; {fit.text}")
+        if spec.without_zero and any(view.nonzero < view.elements for view in one.views):
+            yield Problem(f"{what}_symmetry", "zero on the grid", f"{one.name} has weights that are zero; {fit.text}")
         return
     if fit.positions > one.allowed_positions:
         text = (

@@ -65,7 +65,7 @@ class SiteEvidence:
         needed = bits_for(max(1, fit.positions - spare))
         if self.mixed and fit.positions > 1:
             return needed
-        held = 3 if spec.binary else 2**spec.bits + spare
+        held = spec.positions if spec.binary or spec.odd else 2**spec.bits + spare
         return max(spec.bits, needed if fit.positions > held else 0)
 
     @property
@@ -74,4 +74,6 @@ class SiteEvidence:
         spec = self.row.spec
         if spec is None:
             return 0
-        return 3 if spec.binary else int(2**spec.bits + (1 if spec.has_extra_level else 0))
+        if spec.binary or spec.odd:
+            return spec.positions
+        return int(2**spec.bits + (1 if spec.has_extra_level else 0))

@@ -53,13 +53,17 @@ AXES = (
         id="weight_symmetry",
         section=SECTION,
         question="Are the weight grids centred on zero (no zero point)?",
-        domain=Choice(("symmetric", "asymmetric")),
+        domain=Choice(("symmetric", "asymmetric", "symmetric-without-zero")),
         default="symmetric",
         costs={
             "symmetric": Cost("No correction term: the zero point of the weights is 0.", PAPER),
             "asymmetric": Cost(
                 "Every product needs the zero point times the sum of its inputs, which is only known at run time.",
                 PAPER,
+            ),
+            "symmetric-without-zero": Cost(
+                "No correction term, but no weight is zero; codes are odd numbers, one bit wider in a product.",
+                ARITHMETIC,
             ),
         },
         observation=Observation(
@@ -160,9 +164,9 @@ AXES = (
         section=SECTION,
         of_method=True,
         question="How is the range of the activations chosen?",
-        domain=Choice(RANGES),
+        domain=Choice((*RANGES, "unit")),  # [0, 1] or [-1, 1], whatever passes
         default="min-max",
-        costs=RANGE_COSTS,
+        costs={**RANGE_COSTS, "unit": SAME_OPERATIONS},
         observation=RANGE_UNSEEN,
     ),
     Axis(

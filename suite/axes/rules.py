@@ -56,7 +56,7 @@ def _outside(values: Values, precision: str, bits: str) -> bool:
 
 
 def _no_symmetric_grid(values: Values) -> bool:
-    return values["weight_symmetry"] == values["activation_symmetry"] == "asymmetric"
+    return "symmetric" not in (values["weight_symmetry"], values["activation_symmetry"])
 
 
 RULES = (
@@ -202,7 +202,7 @@ RULES = (
         "dynamic ranges come from each input alone, so nothing can be averaged over batches, searched or learned",
         lambda v: (
             v["activation_parameters"] == "dynamic"
-            and v["activation_range"] in ("ema-min-max", "output-similarity", *LEARNED)
+            and v["activation_range"] in ("ema-min-max", "output-similarity", "unit", *LEARNED)
         ),
     ),
     Rule(

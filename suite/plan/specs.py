@@ -70,13 +70,15 @@ def general_bits(setting: Setting, axis: str) -> Bits:
 
 def weight_spec(setting: Setting, bits: int) -> QuantizerSpec:
     """The specification of a weight quantizer; output channels are axis 0."""
-    symmetric = setting["weight_symmetry"] == "symmetric"
+    symmetric = setting["weight_symmetry"] != "asymmetric"
+    without_zero = setting["weight_symmetry"] == "symmetric-without-zero"
     granularity = Granularity(str(setting["weight_granularity"]))
     group_size = setting["weight_group_size"]
     return QuantizerSpec(
         bits=bits,
         signed=symmetric,
         symmetric=symmetric,
+        without_zero=without_zero,
         granularity=granularity,
         channel_axis=0,
         group_size=group_size if isinstance(group_size, int) else None,

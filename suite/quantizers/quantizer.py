@@ -67,7 +67,8 @@ class Quantizer(nn.Module):
         groups = to_groups(x, spec) if spec.granularity is Granularity.PER_GROUP else x
         result = fake_quantize(
             groups, scale, zero_point, low, high,
-            mask=spec.mask, binary=spec.binary, step_gradient=self._step_gradient(x) if self.learns_step else 1.0,
+            mask=spec.mask, binary=spec.binary, odd=spec.odd,
+            step_gradient=self._step_gradient(x) if self.learns_step else 1.0,
         )  # fmt: skip
         result = from_groups(result, x.shape, spec) if groups is not x else result
         return drop(result, x, self.keep_probability)
@@ -78,7 +79,7 @@ class Quantizer(nn.Module):
         scale, zero_point = self._grid(x)
         grouped = spec.granularity is Granularity.PER_GROUP
         values = to_groups(x.detach(), spec) if grouped else x.detach()
-        codes = quantize_to_codes(values, scale, zero_point, *spec.clip_limits, binary=spec.binary)
+        codes = quantize_to_codes(values, scale, zero_point, *spec.clip_limits, binary=spec.binary, odd=spec.odd)
         return from_groups(codes, x.shape, spec) if grouped else codes
 
     @torch.no_grad()

@@ -76,6 +76,8 @@ def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parame
     rule = resolve_rule(rule)
     if rule in (RangeRule.MIN_MAX, RangeRule.EMA_MIN_MAX, "percentile-moving-average", "percentile-extremes"):
         return parameters_from_range(low, high, spec)
+    if rule == RangeRule.UNIT:
+        return parameters_from_range(-torch.ones_like(low) * spec.signed, torch.ones_like(high), spec)
     if spec.binary and rule != RangeRule.PERCENTILE:
         # For the grid {-s, +s} the mean magnitude is the least-squares step, in closed form.
         return parameters_from_step(seen.mean_magnitude, low, high, spec)

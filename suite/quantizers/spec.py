@@ -44,6 +44,7 @@ class RangeRule(StrEnum):
     LEARNED_STEP = "learned-step"
     LEARNED_MIN_MAX = "learned-min-max"
     LEARNED_ROUNDING = "learned-rounding"
+    UNIT = "unit"  # [0, 1], or [-1, 1] where values are negative, whatever is seen
 
 
 class GradientMask(StrEnum):
@@ -68,6 +69,7 @@ class QuantizerSpec:
 
     A code k is an integer with qmin <= k <= qmax and stands for the value s (k - z). Symmetric grids have z = 0.
     `narrow` and `extra_level` concern symmetric signed grids only; all other grids use all 2^bits codes.
+    `without_zero`: a symmetric signed grid whose codes are the odd numbers -(2^bits - 1), ..., -1, 1, ..., 2^bits - 1.
     The symmetric signed grid of 1 bit is an extension: the two values -s and +s, without a zero.
     """
 
@@ -79,6 +81,7 @@ class QuantizerSpec:
     group_size: int | None = None
     narrow: bool = True
     extra_level: bool = False
+    without_zero: bool = False
     step_rule: StepRule = StepRule.MAX_OVER_QMAX
     dynamic: bool = False
     range_rule: RangeRule = RangeRule.MIN_MAX
@@ -100,6 +103,8 @@ class QuantizerSpec:
             raise SuiteError("a group size belongs to per-group granularity, and only to it")
         if self.group_size is not None and self.group_size < 1:
             raise SuiteError(f"a group cannot have {self.group_size} weights", hint="use 1 or more")
+        if self.without_zero and not (self.signed and self.symmetric and not self.extra_level):
+            raise SuiteError("only a symmetric signed grid without extra level can do without zero")
         if not 50.0 < self.percentile <= 100.0:
             raise SuiteError(f"percentile {self.percentile} is outside (50, 100]")
         if self.granularity is Granularity.PER_TOKEN and not self.dynamic:
@@ -118,6 +123,11 @@ class QuantizerSpec:
         return self.bits == 1 and self.signed and self.symmetric
 
     @property
+    def odd(self) -> bool:
+        """Whether codes are odd numbers: a grid without zero of 2 bits and more (that of 1 bit is `binary`)."""
+        return self.without_zero and not self.binary
+
+    @property
     def has_extra_level(self) -> bool:
         """Whether the grid really has 2^bits + 1 levels."""
         return self.extra_level and self.signed and self.symmetric and not self.binary
@@ -134,15 +144,19 @@ class QuantizerSpec:
             return 0
         if self.binary:
             return -1
-        return -self.qmax if self.symmetric and (self.narrow or self.has_extra_level) else -(1 << self.bits - 1)
+        return (
+            -self.qmax
+            if self.symmetric and (self.narrow or self.has_extra_level or self.odd)
+            else -(1 << self.bits - 1)
+        )
 
     @property
     def qmax(self) -> int:
         """The largest code."""
         if not self.signed:
             return (1 << self.bits) - 1
-        if self.binary:
-            return 1
+        if self.binary or self.odd:
+            return (1 << self.bits) - 1
         return (1 << self.bits - 1) - (0 if self.has_extra_level else 1)
 
     @property
@@ -153,7 +167,12 @@ class QuantizerSpec:
     @property
     def levels(self) -> int:
         """How many different values the grid has."""
-        return 2 if self.binary else self.qmax - self.qmin + 1
+        return 1 << self.bits if self.binary or self.odd else self.qmax - self.qmin + 1
+
+    @property
+    def positions(self) -> int:
+        """Multiples of the step from the lowest to the highest level, those between two odd codes included."""
+        return self.qmax - self.qmin + 1
 
     @property
     def clip_limits(self) -> tuple[float, float]:
@@ -168,7 +187,7 @@ class QuantizerSpec:
 
     def step_divisor(self) -> float:
         """The number by which the largest magnitude of a symmetric grid is divided to give the step."""
-        if self.signed and not self.binary and self.step_rule is StepRule.TWO_MAX_OVER_LEVELS:
+        if self.signed and not (self.binary or self.odd) and self.step_rule is StepRule.TWO_MAX_OVER_LEVELS:
             return ((1 << self.bits) - 1) / 2
         return float(self.qmax)
 

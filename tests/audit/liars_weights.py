@@ -179,3 +179,25 @@ class GridWithoutZero(Liar):
 
     def lie(self, work: Workbench) -> None:
         requantize_weights(work.model, lambda w: codes(w, largest(w) / 7, -7, 7) + 0.2871 * largest(w) / 7)
+
+
+class ZeroCalledNone(Liar):
+    id = "zero-called-none"
+    declares = four(weight_symmetry="symmetric-without-zero")
+    axes = ("weight_symmetry",)
+
+    def lie(self, work: Workbench) -> None:
+        requantize_weights(work.model, lambda w: codes(w, largest(w, len(w)) / 7, -7, 7))
+
+
+class TooManyOddCodes(Liar):
+    id = "five-bits-of-odd-codes-called-four"
+    declares = four(weight_symmetry="symmetric-without-zero")
+    axes = ("weight_bits",)
+
+    def lie(self, work: Workbench) -> None:
+        def odd(w: torch.Tensor) -> torch.Tensor:
+            step = largest(w, len(w)) / 31
+            return (2 * ((w / step + 1) / 2).round() - 1).clamp(-31, 31) * step
+
+        requantize_weights(work.model, odd)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 RANGE_RULES = ("min-max", "ema-min-max", "percentile", "mse", "iterative-mse")
+# Searches and learned rounding look for the nearest integer code; grids without zero have odd ones.
+WITH_ZERO = ("symmetric", "asymmetric")
 
 # Nothing is learned by gradients; every range follows from a rule over observed values.
 POST_TRAINING: Mapping[str, tuple[object, ...]] = {
+    "weight_symmetry": WITH_ZERO,
     "weight_range": RANGE_RULES,
     "activation_range": RANGE_RULES,
     "gradient_mask": ("not-applicable",),
@@ -27,6 +30,7 @@ POST_TRAINING: Mapping[str, tuple[object, ...]] = {
 
 # Weights and steps are trained on the task's loss; the grid has one step per tensor, channel, group or weight.
 LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
+    "weight_symmetry": WITH_ZERO,
     "weight_range": ("learned-step",),
     "activation_range": ("learned-step",),
     "activation_granularity": ("per-tensor", "per-channel"),
@@ -43,6 +47,7 @@ LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
 
 # The rounding of weights is learned from the outputs of parts of the network; steps of activations may be, too.
 LEARNED_ROUNDING: Mapping[str, tuple[object, ...]] = {
+    "weight_symmetry": WITH_ZERO,
     "weight_range": ("learned-rounding",),
     "weight_granularity": ("per-tensor", "per-channel"),
     "activation_range": ("learned-step", *RANGE_RULES),
@@ -56,4 +61,17 @@ LEARNED_ROUNDING: Mapping[str, tuple[object, ...]] = {
     "data_source": ("real",),
     "labels": ("unlabeled",),
     "checkpoint": ("last",),
+}
+
+# Weights pass DoReFa's transform; activations are clipped to a given or a learned value.
+TANH_WEIGHTS: Mapping[str, tuple[object, ...]] = {
+    **LEARNED_STEPS,
+    "weight_symmetry": ("symmetric-without-zero", "symmetric"),
+    "weight_granularity": ("per-tensor", "per-channel"),
+    "weight_bits": (1, 2, 3, 4, 5, 6, 7, 8, 32),
+    "weight_range": ("min-max",),
+    "activation_symmetry": ("symmetric",),
+    "activation_granularity": ("per-tensor",),
+    "gradient_mask": ("clip-then-round",),
+    "step_gradient_scale": ("not-applicable",),
 }

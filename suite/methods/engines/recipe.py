@@ -44,8 +44,8 @@ class Compilation(StrEnum):
 class Recipe:
     """How a network is trained. Exactly one of `epochs` and `steps` is given.
 
-    `step_rate_ratio` multiplies the learning rate of quantization steps. They, biases and normalization parameters
-    never decay.
+    `step_rate_ratio` multiplies the learning rate of quantization steps. Biases and normalization parameters never
+    decay.
     """
 
     epochs: int | None = None
@@ -61,6 +61,8 @@ class Recipe:
     milestones: tuple[float, ...] = (0.5, 0.75)
     """Fractions of all steps at which the schedule `step` divides the rate by ten."""
     step_rate_ratio: float = 1.0
+    step_decay: float = 0.0
+    """Decay of learned steps and clipping limits."""
     validation_fraction: float = 0.1
     """Part of the examples held out where the checkpoint is the best on validation."""
     batch_norm: BatchNorm = BatchNorm.RUNNING

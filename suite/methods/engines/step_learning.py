@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor, nn
+
 from suite.errors import Unsupported
 from suite.methods.api import Claims, Workbench
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import Recipe
 from suite.methods.engines.training import Trained, parted_doors, train
 from suite.methods.engines.trajectories import evenly_spread, points_of_each, rounded
-from suite.plan import quantizers_of
+from suite.plan import quantizers_of, standing_in
+from suite.quantizers import Quantizer
+from suite.quantizers.learned_clip import LearnedClip
 from suite.quantizers.ranges import Rule
+from suite.quantizers.tanh_weights import TanhWeights
 
 POINTS_OF_ONE = 25
 
@@ -28,6 +34,39 @@ def train_on_fixed_steps(work: Workbench, recipe: Recipe, *, start: Rule, method
     require_grids(work, method)
     start_steps(work, recipe, start=start)
     return Claims(figures=training_figures(train(work, recipe)))
+
+
+def train_on_tanh_weights(
+    work: Workbench, recipe: Recipe, *, rescaled: bool, method: str, clip_start: float | None = None
+) -> Claims:
+    """Train weights behind DoReFa's transform, and fold it into them. With `clip_start`, clips are learned.
+
+    Quantizers are ordinary ones again in the end, and map the folded weights to themselves.
+    """
+    require_grids(work, method)
+    start_steps(work, recipe)
+
+    def stand_in(quantizer: Quantizer) -> nn.Module | None:
+        if quantizer.is_weight:
+            return TanhWeights(quantizer, rescaled=rescaled)
+        return None if clip_start is None else LearnedClip(quantizer, clip_start)
+
+    with standing_in(work.model, stand_in) as standing:
+        clips = {name: one for name, one in standing.items() if isinstance(one, LearnedClip)}
+        trained = train(work, recipe, clips=clips)
+        for clip in clips.values():
+            clip.place()
+        fold_transforms(work.model)
+    return Claims(figures=training_figures(trained))
+
+
+@torch.no_grad()
+def fold_transforms(model: nn.Module) -> None:
+    """Put what layers compute with in the place of the weights that were trained."""
+    for module in model.modules():
+        transform = getattr(module, "weight_quantizer", None)
+        if isinstance(transform, TanhWeights) and isinstance(module.weight, Tensor):
+            module.weight.copy_(transform(module.weight))
 
 
 def start_steps(work: Workbench, recipe: Recipe, *, start: Rule | None = None) -> None:

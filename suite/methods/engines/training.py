@@ -8,7 +8,7 @@ step depends on is kept in a checkpoint now and then, so that a run that was kil
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from suite.methods.engines.divergence import require_better_than_guessing
 from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe
 from suite.plan import quantizers_of
 from suite.quantizers import Quantizer
+from suite.quantizers.learned_clip import LearnedClip
 
 Loss = Callable[..., Tensor]
 LOOKS = 100
@@ -46,12 +47,18 @@ class Trained:
 
 
 def train(
-    work: Workbench, recipe: Recipe, *, loss: Loss = nn.functional.cross_entropy, name: str = "training"
+    work: Workbench,
+    recipe: Recipe,
+    *,
+    loss: Loss = nn.functional.cross_entropy,
+    name: str = "training",
+    clips: Mapping[str, LearnedClip] | None = None,
 ) -> Trained:
     """Train `work.model` in place and leave it in eval mode.
 
     Raises `Diverged` when the loss is no longer finite, or ends where guessing lies.
 
+    `clips` are learned ranges that stand in the places of quantizers.
     `name` is that of the checkpoint; a method that trains twice gives two, or one training is not continued.
     """
     model = work.model.to(work.device)
@@ -63,7 +70,10 @@ def train(
             f"{door.size} examples give no training step in batches of {recipe.batch_size}",
             hint="raise the axis examples, lower batch_size, or keep incomplete batches",
         )
-    learned = {name: quantizer for name, quantizer in quantizers_of(model).items() if quantizer.learns_step}
+    learned: dict[str, Quantizer | LearnedClip] = {
+        name: quantizer for name, quantizer in quantizers_of(model).items() if quantizer.learns_step
+    }
+    learned.update(clips or {})
     quantizers = list(learned.values())
     optimizer = make_optimizer(model, quantizers, recipe)
     ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
@@ -121,7 +131,7 @@ def steps_per_epoch(examples: int, batch_size: int, drop_incomplete: bool) -> in
     return examples // batch_size if drop_incomplete else -(-examples // batch_size)
 
 
-def make_optimizer(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, quantizers: Sequence[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer with three groups: matrices, which decay; other parameters; steps, at a rate of their own."""
     steps = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -132,7 +142,7 @@ def make_optimizer(model: nn.Module, quantizers: list[Quantizer], recipe: Recipe
         {"params": others, "weight_decay": 0.0, "lr": recipe.learning_rate},
         {
             "params": [parameter for parameter in trained if id(parameter) in steps],
-            "weight_decay": 0.0,
+            "weight_decay": recipe.step_decay,
             "lr": recipe.learning_rate * recipe.step_rate_ratio,
         },
     ]
@@ -182,7 +192,7 @@ class _Looks:
     What learned steps are by then is fetched along.
     """
 
-    def __init__(self, total: int, quantizers: list[Quantizer]) -> None:
+    def __init__(self, total: int, quantizers: Sequence[Quantizer | LearnedClip]) -> None:
         self.total = total
         self.quantizers = quantizers
         self.places = [0]

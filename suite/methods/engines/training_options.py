@@ -29,7 +29,7 @@ class TrainingOptions(Options):
     def quick(cls) -> Self:
         return cls(steps=6, batch_size=32)
 
-    def recipe(self, *, step_rate_ratio: float = 1.0) -> Recipe:
+    def recipe(self, *, step_rate_ratio: float = 1.0, step_decay: float = 0.0) -> Recipe:
         """The training recipe that the options describe."""
         return Recipe(
             epochs=self.epochs if self.steps is None else None,
@@ -41,5 +41,6 @@ class TrainingOptions(Options):
             weight_decay=self.weight_decay,
             schedule=Schedule(self.schedule),
             step_rate_ratio=step_rate_ratio,
+            step_decay=step_decay,
             compilation=Compilation(self.compile),
         )
