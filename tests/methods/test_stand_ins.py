@@ -19,6 +19,8 @@ from suite.methods.linear_qat import LinearTraining
 from suite.methods.pact import Pact
 from suite.models import get_baseline
 from suite.plan import calibrating, dissect, initialize_weights, make_plan, place, prepare, quantizers_of, standing_in
+from suite.plan.layers import Quantizers, at_work
+from suite.quantizers import Quantizer, QuantizerSpec
 from suite.quantizers.following import FollowingQuantizer
 from suite.tasks import get_task
 
@@ -44,8 +46,20 @@ def test_a_compiled_training_ends_where_an_eager_one_does(kind: type[Method]) ->
         torch.testing.assert_close(value, again, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_attention_stays_quantized_in_evaluation_while_others_stand_in() -> None:
-    """Blocks fall back to fused attention where no quantizer works; those inside of stand-ins do work."""
+def test_a_quantizer_inside_of_what_stands_in_is_at_work() -> None:
+    """Blocks fall back to fused attention, which hides the products, only where no quantizer works."""
+    holder = Quantizers()
+    quantizer = Quantizer(QuantizerSpec(bits=4, signed=True, symmetric=True), is_weight=False)
+    quantizer.set_parameters(torch.tensor(0.1))
+    holder.hold("product:left", "", quantizer)
+    assert at_work(holder)
+    with standing_in(holder, partial(FollowingQuantizer, momentum=0.99)):
+        assert at_work(holder)
+        quantizer.enabled = False
+        assert not at_work(holder)
+
+
+def test_a_transformer_computes_the_same_in_evaluation_while_others_stand_in() -> None:
     setting = Setting.default().replace(
         weight_bits=4, activation_bits=4, skip_connection="full-precision", residual_connection="full-precision"
     )
