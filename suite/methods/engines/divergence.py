@@ -25,9 +25,11 @@ def require_better_than_guessing(first: float, losses: Sequence[float], classes:
     """Raise `Diverged` where a cross-entropy that began well ends at ln(classes) or above.
 
     first: the loss of the first step; losses: those of the training in order, in nats. The end is the mean of the last
-    tenth of them, but of `LEAST_COUNT` at least, because the loss of a single batch wavers.
+    tenth of them, but of `LEAST_COUNT` at least where a quarter of them are as many: single batches waver, and the
+    first of a handful of steps are no end.
     """
-    end = losses[-max(LEAST_COUNT, len(losses) // 10) :]
+    count = max(len(losses) // 10, min(LEAST_COUNT, max(1, len(losses) // 4)))
+    end = losses[-count:]
     last, guessing = statistics.fmean(end), math.log(max(2, classes))
     if last >= NEAR * guessing and last >= RISE * first:
         raise Diverged(

@@ -34,7 +34,6 @@ from suite.methods.engines.reconstruction.units import Unit, Walk, walk_of
 from suite.plan import initialize_weights, quantizers_of
 from suite.quantizers import Quantizer
 from suite.quantizers.ranges import Rule
-from suite.quantizers.rounding import LearnedRounding
 
 LearnUnit = Callable[[Unit, Examples, Callable[..., None]], dict[str, Fact]]
 
@@ -154,7 +153,7 @@ class _Reconstruction:
                 advance(stage.iterations)
                 return {}
             learnable = Learnable((), steps, self._step_groups(steps))
-            return _facts(learn(self.work, unit, examples, stage, learnable, self.compiler, advance), [])
+            return _facts(learn(self.work, unit, examples, stage, learnable, self.compiler, advance), learnable)
 
         self._walk(stage, learn_unit)
         for quantizer in weights:
@@ -226,6 +225,8 @@ class _Reconstruction:
         if kept is not None:
             unit.module.load_state_dict(dict(kept.tensors))
             facts = dict(kept.facts)
+            for quantizer in steps_of(unit) if facts.get("steps_learned") else []:
+                quantizer.learn_step()
             advance(stage.iterations)
         else:
             facts = learn_unit(unit, examples, advance)
@@ -260,7 +261,7 @@ class _Reconstruction:
                 result = learn_from_gram(self.work, unit, examples, stage, learnable, advance)
             else:
                 result = learn(self.work, unit, examples, stage, learnable, self.compiler, advance)
-        return _facts(result, roundings)
+        return _facts(result, learnable)
 
     def _stays_nearest(self, unit: Unit) -> bool:
         """Whether it is the first layer, by itself. A block that the network begins with is learned in every frame."""
@@ -273,9 +274,13 @@ class _Reconstruction:
         return [Falling({"params": [quantizer.learn_step() for quantizer in steps], "lr": rate}, cosine=True)]
 
 
-def _facts(result: Learned, roundings: list[LearnedRounding]) -> dict[str, Fact]:
-    """What a unit leaves to say: its losses, and the figures of its roundings, counts added up."""
-    facts: dict[str, Fact] = {"first_loss": result.first_loss, "last_loss": result.last_loss}
-    for index, one in enumerate(roundings):
+def _facts(result: Learned, learnable: Learnable) -> dict[str, Fact]:
+    """What a unit leaves to say: its losses, and the figures of its roundings."""
+    facts: dict[str, Fact] = {
+        "first_loss": result.first_loss,
+        "last_loss": result.last_loss,
+        "steps_learned": bool(learnable.steps),
+    }
+    for index, one in enumerate(learnable.roundings):
         facts |= {f"layer_{index}_{name}": value for name, value in one.figures().items()}
     return facts
