@@ -20,6 +20,7 @@ from suite.errors import SuiteError
 from suite.methods.api import Batch, DataDoor, Diverged, Fact, Workbench
 from suite.methods.engines import resuming
 from suite.methods.engines.acceleration import channels_last, compiled, worth_compiling
+from suite.methods.engines.beside import NOTHING, Beside
 from suite.methods.engines.divergence import require_better_than_guessing
 from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe
 from suite.plan import quantizers_of
@@ -53,12 +54,14 @@ def train(
     loss: Loss = nn.functional.cross_entropy,
     name: str = "training",
     clips: Mapping[str, LearnedClip] | None = None,
+    beside: Beside = NOTHING,
 ) -> Trained:
     """Train `work.model` in place and leave it in eval mode.
 
     Raises `Diverged` when the loss is no longer finite, or ends where guessing lies.
 
-    `clips` are learned ranges that stand in the places of quantizers.
+    `clips` are learned ranges that stand in the places of quantizers. `beside` is what else a method wants of every
+    step: a penalty, parameters with an optimizer of their own, a rule that holds after the update.
     `name` is that of the checkpoint; a method that trains twice gives two, or one training is not continued.
     """
     model = work.model.to(work.device)
@@ -75,11 +78,13 @@ def train(
     }
     learned.update(clips or {})
     quantizers = list(learned.values())
-    optimizer = make_optimizer(model, quantizers, recipe)
+    optimizer = make_optimizer(model, quantizers, recipe, apart=beside.parameters)
+    own = beside.own_optimizer()
     ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
     keeper = _BestKeeper(model, validation, recipe.batch_size)
     looks = _Looks(total, quantizers)
-    state = _State(work, model, optimizer, keeper, looks, name=name, recipe=recipe)
+    optimizers = [optimizer] if own is None else [optimizer, own]
+    state = _State(work, model, optimizers, keeper, looks, name=name, recipe=recipe)
     with (
         channels_last(model) as layout,
         compiled(
@@ -104,13 +109,18 @@ def train(
             rate = recipe.rate(step, total)
             for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
                 group["lr"] = rate * ratio
-            optimizer.zero_grad(set_to_none=True)
+            for one in optimizers:
+                one.zero_grad(set_to_none=True)
             logits = model(batch.inputs.contiguous(memory_format=layout))
             value = loss(logits, batch.labels)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            total_loss = value if beside.penalty is None else value + beside.penalty()
+            total_loss.backward()  # type: ignore[no-untyped-call]
+            for one in optimizers:
+                one.step()
             for quantizer in quantizers:
                 quantizer.keep_positive()
+            if beside.after_update is not None:
+                beside.after_update()
             seen = looks.add(step, value)
             if seen is not None:
                 progress.advance(seen.steps, loss=seen.loss, rate=rate)
@@ -131,10 +141,18 @@ def steps_per_epoch(examples: int, batch_size: int, drop_incomplete: bool) -> in
     return examples // batch_size if drop_incomplete else -(-examples // batch_size)
 
 
-def make_optimizer(model: nn.Module, quantizers: Sequence[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer with three groups: matrices, which decay; other parameters; steps, at a rate of their own."""
+def make_optimizer(
+    model: nn.Module, quantizers: Sequence[nn.Module], recipe: Recipe, *, apart: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """The optimizer with three groups: matrices, which decay; other parameters; steps, at a rate of their own.
+
+    What is `apart` is trained by somebody else.
+    """
     steps = {id(parameter) for quantizer in quantizers for parameter in quantizer.parameters()}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    elsewhere = {id(parameter) for parameter in apart}
+    trained = [
+        parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in elsewhere
+    ]
     matrices = [parameter for parameter in trained if id(parameter) not in steps and parameter.ndim > 1]
     others = [parameter for parameter in trained if id(parameter) not in steps and parameter.ndim <= 1]
     groups = [
@@ -284,14 +302,14 @@ class _State:
         self,
         work: Workbench,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         keeper: _BestKeeper,
         looks: _Looks,
         *,
         name: str,
         recipe: Recipe,
     ) -> None:
-        self.work, self.model, self.optimizer, self.keeper, self.looks = work, model, optimizer, keeper, looks
+        self.work, self.model, self.optimizers, self.keeper, self.looks = work, model, optimizers, keeper, looks
         self.name = name
         # Another training under the same name starts elsewhere or goes another way, and must not go on from this one.
         self.origin = f"{resuming.fingerprint(model)} {recipe}"
@@ -302,12 +320,13 @@ class _State:
         tensors = {
             **resuming.prefixed("model", self.model.state_dict()),
             **resuming.prefixed("best", self.keeper.state),
-            **resuming.prefixed("optimizer", resuming.optimizer_state(self.optimizer)),
             **resuming.prefixed("random", resuming.random_state(self.work.device)),
             "losses": torch.tensor(looks.losses, dtype=torch.float64),
             "places": torch.tensor(looks.places),
             "sizes": torch.tensor(looks.sizes, dtype=torch.float64),
         }
+        for place, optimizer in enumerate(self.optimizers):
+            tensors |= resuming.prefixed(f"optimizer {place}", resuming.optimizer_state(optimizer))
         facts: dict[str, Fact] = {"origin": self.origin, "step": step, "count": looks.count, "first": looks.first}
         if looks.sum is not None:
             tensors["sum"] = looks.sum
@@ -322,7 +341,8 @@ class _State:
             return 0
         tensors, device = kept.tensors, self.work.device
         self.model.load_state_dict(resuming.part("model", tensors))
-        resuming.restore_optimizer(self.optimizer, resuming.part("optimizer", tensors))
+        for place, optimizer in enumerate(self.optimizers):
+            resuming.restore_optimizer(optimizer, resuming.part(f"optimizer {place}", tensors))
         resuming.restore_random(resuming.part("random", tensors), device)
         self.looks.take_up(tensors, int(kept.facts["count"]), float(kept.facts["first"]), device)
         self.keeper.state = {name: value.to(device) for name, value in resuming.part("best", tensors).items()}
