@@ -13,6 +13,7 @@ from suite.audit.problems import Problem, problems_of
 from suite.audit.report import Figures
 from suite.audit.sites import SiteEvidence
 from suite.audit.views import View
+from suite.bits import BitAccount
 from suite.plan.anatomy import NETWORK, SWITCHES, Anatomy, Role, Site
 from suite.plan.table import Place, Plan, PlanRow
 from suite.quantizers.spec import BIT_WIDTHS, Granularity
@@ -80,6 +81,7 @@ class Evidence:
     float_score: float | None
     epoch_fraction: float | None
     chosen: bool = False  # the plan has the bits that the method chose, not only the widest that it may choose
+    bits: BitAccount = field(init=False)
     figures: Figures = field(init=False)
 
     @cached_property
@@ -128,8 +130,9 @@ class Evidence:
             fit = fit_site(views, row.spec, is_weight=site.role is Role.WEIGHT)
         general = "weight" if site.role is Role.WEIGHT else "activation"
         ruled = bits_axis == f"{general}_bits" or self.setting[bits_axis] == "same"
-        mixed = not self.chosen and ruled and self.setting[f"{general}_precision"] == "mixed"
-        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed, unasked)
+        by_choice = ruled and self.setting[f"{general}_precision"] == "mixed"
+        mixed = by_choice and not self.chosen
+        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed, unasked, by_choice)
 
     def _asked_elsewhere(self, row: PlanRow, site: Site) -> bool:
         """Whether a site that its own switch declares float may be on the plan's grid all the same.

@@ -1,9 +1,4 @@
-"""Laboratory, the audit: sizes and average bits, counted from what was observed.
-
-model bytes = sum over weights of numel x bits / 8 (each weight packed, rounded up to bytes)
-            + 4 bytes a scale and 4 bytes a zero point (asymmetric grids)
-            + 4 bytes for every other number the model keeps (biases, normalization).
-"""
+"""Laboratory, the audit: what the model stores and reads, as observed. What bits and bytes mean says `suite.bits`."""
 
 from __future__ import annotations
 
@@ -15,49 +10,70 @@ from suite.audit.evidence import Evidence
 from suite.audit.fits import State
 from suite.audit.report import Figures
 from suite.audit.sites import SiteEvidence
+from suite.bits import FLOAT_BITS, BitAccount, Convention, FeatureMap, LayerBits, Widths, average
 from suite.plan.anatomy import NETWORK, Role
 from suite.quantizers.quantizer import Quantizer
 from suite.quantizers.spec import Granularity, QuantizerSpec
 
-NUMBER_BYTES = 4
+
+def count_bits(evidence: Evidence, model: nn.Module) -> BitAccount:
+    """The account of one model, from observed levels and never from what a quantizer says."""
+    scales, zero_points = _activation_scales(evidence)
+    return BitAccount(
+        layers=tuple(_layer(one, Widths(str(evidence.setting["bit_width_granularity"]))) for one in evidence.weights),
+        feature_maps=tuple(FeatureMap(name, *found) for name, found in _feature_maps(evidence).items()),
+        activation_scales=scales,
+        activation_zero_points=zero_points,
+        other_numbers=_other_numbers(evidence, model),
+    )
 
 
-def count_figures(evidence: Evidence, model: nn.Module) -> Figures:
-    """All figures of one audit."""
-    weights = evidence.weights
-    elements = sum(one.row.elements for one in weights)
-    packed = sum(-(-one.row.elements * one.observed_bits // 8) for one in weights)
-    scales = NUMBER_BYTES * _scales(evidence)
-    rest = NUMBER_BYTES * _other_numbers(evidence, model)
-    maps = _feature_maps(evidence)
-    total = sum(count for count, _ in maps)
+def figures_of(account: BitAccount, *, scales_counted: bool) -> Figures:
+    """The sums over an account that a record and a card keep."""
     return Figures(
-        average_weight_bits=sum(one.row.elements * one.observed_bits for one in weights) / max(1, elements),
-        average_activation_bits=sum(count * bits for count, bits in maps) / max(1, total),
-        model_bytes=packed + rest + (scales if evidence.setting["scales_in_size"] == "counted" else 0),
-        model_bytes_without_scales=packed + rest,
-        scale_bytes=scales,
-        feature_map_largest_bytes=max((-(-count * bits // 8) for count, bits in maps), default=0),
-        feature_map_total_bytes=sum(-(-count * bits // 8) for count, bits in maps),
+        average_weight_bits=account.average_weight_bits(),
+        average_activation_bits=account.average_activation_bits,
+        model_bytes=account.model_bytes(scales=scales_counted),
+        model_bytes_without_scales=account.model_bytes(scales=False),
+        scale_bytes=account.scale_bytes,
+        precision_map_bytes=account.map_bytes,
+        feature_map_largest_bytes=account.feature_map_largest_bytes,
+        feature_map_total_bytes=account.feature_map_total_bytes,
     )
 
 
 def nominal_average(evidence: Evidence, what: str) -> float:
     """Average bits of weights or activations as the axes of bits tell them: a declared extra level beside b bits."""
     if what == "weight":
-        found = [(one.row.elements, one.nominal_bits) for one in evidence.weights]
-    else:
-        found = _feature_maps(evidence, nominal=True)
-    return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
+        told = (one.seen_precisions or {one.nominal_bits: one.row.elements} for one in evidence.weights)
+        return average((count, bits) for precisions in told for bits, count in precisions.items())
+    return average(_feature_maps(evidence, nominal=True).values())
 
 
-def _scales(evidence: Evidence) -> int:
+def _layer(one: SiteEvidence, widths: Widths) -> LayerBits:
+    spec, fit = one.row.spec, one.fit
+    on_grid = spec is not None and fit is not None and min(one.precisions) < FLOAT_BITS
+    if not on_grid or spec is None or fit is None:
+        return LayerBits(one.name, one.row.shape, None, one.precisions)
+    # Nothing is stored of a weight without bits, not even its scale.
+    stored = max(one.precisions) > 0
+    sets = fit.sets if fit.state is State.FINER_SHARING else 0
+    sets = max(sets, _sets(one.row.shape, spec)) if stored else 0
+    return LayerBits(
+        site=one.name,
+        shape=one.row.shape,
+        convention=Convention.SIGNED if spec.signed and spec.symmetric else Convention.UNSIGNED,
+        precisions=one.precisions,
+        levels=fit.distinct or None,
+        scales=sets,
+        zero_points=0 if spec.symmetric else sets,
+        widths=widths if len(one.precisions) > 1 else Widths.PER_LAYER,
+    )
+
+
+def _activation_scales(evidence: Evidence) -> tuple[int, int]:
     """Scales and zero points that have to be stored; dynamic ones are computed at run time."""
-    count = 0
-    for one in evidence.weights:
-        if one.row.spec is not None and one.observed_bits < 32:
-            sets = one.fit.sets if one.fit is not None and one.fit.state is State.FINER_SHARING else 0
-            count += max(sets, _sets(one.row.shape, one.row.spec)) * (1 if one.row.spec.symmetric else 2)
+    scales, zero_points = 0, 0
     names: set[str] = set()
     for one in evidence.activations:
         spec = one.row.spec
@@ -67,8 +83,9 @@ def _scales(evidence: Evidence) -> int:
         # Shapes of activations are those of one example, mostly without the axis of the batch.
         missing = evidence.anatomy.tensors[one.site.tensor].axes - len(one.row.shape)
         sets = one.row.shape[spec.channel_axis - missing] if spec.granularity is Granularity.PER_CHANNEL else 1
-        count += sets * (1 if spec.symmetric else 2)
-    return count
+        scales += sets
+        zero_points += 0 if spec.symmetric else sets
+    return scales, zero_points
 
 
 def _sets(shape: tuple[int, ...], spec: QuantizerSpec) -> int:
@@ -97,7 +114,7 @@ def _other_numbers(evidence: Evidence, model: nn.Module) -> int:
     return count
 
 
-def _feature_maps(evidence: Evidence, *, nominal: bool = False) -> list[tuple[int, int]]:
+def _feature_maps(evidence: Evidence, *, nominal: bool = False) -> dict[str, tuple[int, int]]:
     """(elements, bits) of every tensor that an operation reads, for one example; the widest reader decides."""
     found: dict[str, tuple[int, int]] = {}
     for one in evidence.activations:
@@ -107,7 +124,7 @@ def _feature_maps(evidence: Evidence, *, nominal: bool = False) -> list[tuple[in
         size = evidence.anatomy.tensors[root].elements if root != NETWORK else one.row.elements
         bits = _bits_read(one, nominal=nominal)
         found[root] = (size, max(bits, found.get(root, (0, 0))[1]))
-    return list(found.values())
+    return found
 
 
 def _bits_read(one: SiteEvidence, *, nominal: bool) -> int:

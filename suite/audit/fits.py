@@ -9,8 +9,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.audit.levels import Array, Grid, bits_for, distinct_values, fit
+from suite.audit.levels import Array, Grid, distinct_values, fit
 from suite.audit.views import SURPRISING, Sharing, View
+from suite.bits import FLOAT_BITS, bits_for
 from suite.quantizers.spec import Granularity, QuantizerSpec
 
 SAME_STEP = 2e-4
@@ -54,7 +55,7 @@ class SiteFit:
     @property
     def bits(self) -> int:
         """Bits that the observed grid needs; 32 for a tensor on none."""
-        return bits_for(self.positions) if self.positions else 32
+        return bits_for(self.positions) if self.positions else FLOAT_BITS
 
 
 _NONE = np.zeros(0, dtype=np.int64)

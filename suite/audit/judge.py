@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from suite.audit import judge_bits, judge_grids, judge_operations, judge_resources
 from suite.audit.evidence import Claimed, Evidence, Metered, Watched, widened
-from suite.audit.figures import count_figures
+from suite.audit.figures import count_bits, figures_of
 from suite.audit.observe import contrasting, observe
 from suite.audit.plain import plain
 from suite.audit.report import AuditReport, AxisVerdict, Verdict
@@ -57,7 +57,8 @@ def audit(
     evidence = Evidence(
         setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction, chosen is not None
     )
-    evidence.figures = count_figures(evidence, model)
+    evidence.bits = count_bits(evidence, model)
+    evidence.figures = figures_of(evidence.bits, scales_counted=setting["scales_in_size"] == "counted")
     return judge(evidence)
 
 
@@ -83,4 +84,4 @@ def judge(evidence: Evidence) -> AuditReport:
         if unfaithful is not None and axis.section in _SEEN_IN_TENSORS and verdict.verdict is Verdict.VERIFIED:
             verdict = AxisVerdict(verdict.declared, None, Verdict.NOT_OBSERVABLE, unfaithful)
         axes[id] = verdict
-    return AuditReport(axes, evidence.figures)
+    return AuditReport(axes, evidence.figures, evidence.bits)

@@ -232,8 +232,3 @@ def _grid(found: RowFits, offset: float) -> Grid:
         int(found.distinct[0]),
         float(found.chance[0]),
     )
-
-
-def bits_for(positions: int) -> int:
-    """Bits that hold this many positions: ceil(log2(positions)), at least 1."""
-    return max(1, int(positions - 1).bit_length())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from suite.audit.plain import Plain, plain
+from suite.bits import BitAccount
 
 
 class Verdict(StrEnum):
@@ -40,7 +41,8 @@ class Figures:
     """Sizes and averages counted by the audit, from observed levels and never from what a quantizer says.
 
     Feature maps are the tensors that operations read, for one example. Bits of a tensor are those its observed grid
-    needs within what was declared; a tensor on no grid counts 32.
+    needs within what was declared; a tensor on no grid counts 32. The map of precisions, where they vary inside a
+    layer, is part of both sizes of the model.
     """
 
     average_weight_bits: float
@@ -48,6 +50,7 @@ class Figures:
     model_bytes: int
     model_bytes_without_scales: int
     scale_bytes: int
+    precision_map_bytes: int
     feature_map_largest_bytes: int
     feature_map_total_bytes: int
 
@@ -61,6 +64,7 @@ class AuditReport:
 
     axes: Mapping[str, AxisVerdict]
     figures: Figures
+    bits: BitAccount
 
     @property
     def verdict(self) -> Verdict:

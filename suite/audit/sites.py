@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from suite.audit.fits import SiteFit, State
-from suite.audit.levels import bits_for
 from suite.audit.views import View
+from suite.bits import FLOAT_BITS, bits_for
 from suite.plan.anatomy import Role, Site
 from suite.plan.table import PlanRow
 
@@ -15,8 +16,9 @@ from suite.plan.table import PlanRow
 class SiteEvidence:
     """One site: what the plan says of it, and what was seen there.
 
-    `missing` says why nothing was. `mixed`: its bits are the method's choice, and unknown: as many as are needed.
-    `unasked`: its switch declares it full precision, and no axis of another site accounts for the plan's grid.
+    `missing` says why nothing was. `by_choice`: its bits are the method's choice. `mixed`: and unknown, so as many as
+    are needed. `unasked`: its switch declares it full precision, and no axis of another site accounts for the plan's
+    grid. `seen_precisions`: bits -> number of weights, where they were read off the values of each weight.
     """
 
     row: PlanRow
@@ -28,6 +30,8 @@ class SiteEvidence:
     missing: str | None = None
     mixed: bool = False
     unasked: bool = False
+    by_choice: bool = False
+    seen_precisions: Mapping[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -55,13 +59,25 @@ class SiteEvidence:
         """The same as the axes of bits tell it: b bits, and the extra level beside them where the card has one."""
         return self._bits(1 if self.row.spec is not None and self.row.spec.has_extra_level else 0)
 
+    @property
+    def precisions(self) -> Mapping[int, int]:
+        """Bits -> number of weights: as many as hold the whole weight, unless each weight has bits of its own."""
+        return self.seen_precisions or {self.observed_bits: self.row.elements}
+
+    @property
+    def removed(self) -> bool:
+        """Whether a method that chooses bits chose none: a weight of zeros. With fixed bits, zeros are stored, too."""
+        return self.is_weight and self.by_choice and bool(self.views) and not any(view.nonzero for view in self.views)
+
     def _bits(self, spare: int) -> int:
         """Bits that hold all positions but `spare`."""
         spec, fit = self.row.spec, self.fit
         if spec is None or fit is None or self.missing is not None:
-            return 32
+            return FLOAT_BITS
+        if self.removed:
+            return 0
         if fit.state in (State.FLOAT, State.UNEVEN, State.MISSES_ZERO):
-            return 32
+            return FLOAT_BITS
         needed = bits_for(max(1, fit.positions - spare))
         if self.mixed and fit.positions > 1:
             return needed

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suite.bits import average
 from suite.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ def plan_for(card_path: Path, model_id: str | None = None, assignments: Sequence
 
     from suite.plan import dissect, make_plan
 
-    return make_plan(dissect(*_model_and_input(chosen, card.task)), setting)
+    return make_plan(dissect(*model_and_input(chosen, card.task)), setting)
 
 
-def _model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
+def model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
     """A model with random weights, which have no part in a plan, and an input such as it reads."""
     import torch
 
@@ -72,13 +73,11 @@ def _model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]
 def plan_text(plan: Plan) -> str:
     """The plan for people: one line a site, and what it comes to."""
     quantized = sum(row.spec is not None for row in plan.rows)
-    weights = plan.weight_rows
-    average = sum(row.elements * row.bits for row in weights) / sum(row.elements for row in weights)
     folded = f"{len(plan.folds)} batch norms folded into their layers" if plan.folds else "no batch norm folded"
     return "\n".join(
         [
             f"{plan.model}: {len(plan.rows)} sites, {quantized} on a grid, {len(plan.quantizers)} quantizers, {folded}",
-            f"average bits of a weight: {average:.2f}",
+            f"average bits of a weight: {average((row.elements, row.bits) for row in plan.weight_rows):.2f}",
             "grid: bits; u unsigned or s signed; symmetric or asymmetric; what shares a scale",
             "",
             plan.table(WIDTH),

@@ -299,6 +299,7 @@ class _Run:
                 "model_bytes": figures.model_bytes,
                 "feature_map_largest_bytes": figures.feature_map_largest_bytes,
                 "feature_map_total_bytes": figures.feature_map_total_bytes,
+                "bits": measured.report.bits.to_dict(),
                 "audit": measured.report.to_dict(),
             }
         return Record(

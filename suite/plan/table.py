@@ -11,6 +11,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from suite.bits import FLOAT_BITS, average
 from suite.errors import RecordError, UnknownName, Unsupported
 from suite.plan.anatomy import InputForm, Role
 from suite.quantizers.spec import Granularity, QuantizerSpec
@@ -128,7 +129,7 @@ class PlanRow:
     @property
     def bits(self) -> int:
         """Bits per value; 32 where the site is not quantized."""
-        return 32 if self.spec is None else self.spec.bits
+        return FLOAT_BITS if self.spec is None else self.spec.bits
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -261,7 +262,7 @@ class Plan:
     def bits_on(self, tensor: CountedTensor, *, floats: bool = False) -> int:
         """Bits of the widest grid that a tensor is on; 32 where it is on none, or with `floats` not at every site."""
         rows = [self.row(site) for site in tensor.sites]
-        return max((row.bits for row in rows if floats or row.spec is not None), default=32)
+        return max((row.bits for row in rows if floats or row.spec is not None), default=FLOAT_BITS)
 
     def average_bits(self, *, weights: bool, floats: bool = False) -> float:
         """Bits per weight, or per value of all feature maps, over what is on a grid; 0 where nothing is.
@@ -274,7 +275,7 @@ class Plan:
             for one in self.counted
             if one.is_weight is weights and (floats or self.quantizers_on(one))
         ]
-        return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
+        return average(found)
 
     def diff(self, other: Plan) -> tuple[RowDifference, ...]:
         """The sites whose grids differ, in the order of the rows. Reasons may differ without counting."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypedDict
 
+from suite.bits import read_account
 from suite.errors import RecordError
 from suite.records.ids import check_file_name, check_run_id
 from suite.records.plain import Json, canonical_json, parse_json, plain, pretty_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 VERDICTS = ("verified", "contradicted", "not observable")
 
@@ -95,6 +96,8 @@ class Record:
     model_bytes: int | None = None
     feature_map_largest_bytes: int | None = None
     feature_map_total_bytes: int | None = None
+    bits: dict[str, Any] | None = None
+    """What the audit counted, layer by layer, as `suite.bits.read_account` reads it; None where nothing was."""
     audit: AuditResult | None = None
     figures: dict[str, Any] = field(default_factory=dict)
     """What the method measured of its own work; the audit does not look at it. `test` is the suite's: what the task
@@ -165,6 +168,7 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
 MIGRATIONS: dict[int, Migration] = {
     1: lambda old: {**old, "figures": {}},
+    2: lambda old: {**old, "bits": None},
 }
 """From schema version n to n + 1. Old records stay readable for ever: an entry is added with every new version."""
 
@@ -285,6 +289,10 @@ def _costs(value: object, name: str) -> dict[str, Json]:
     return costs
 
 
+def _account(value: object, name: str) -> dict[str, Any]:
+    return read_account(_mapping(value, name), name).to_dict()
+
+
 def _verdict(value: object, name: str) -> None:
     if value not in VERDICTS:
         raise RecordError(f"{name} is {value!r:.60}, expected one of {', '.join(VERDICTS)}")
@@ -323,6 +331,7 @@ _CHECKS: dict[str, Callable[[object, str], Any]] = {
     "model_bytes": _optional(_integer),
     "feature_map_largest_bytes": _optional(_integer),
     "feature_map_total_bytes": _optional(_integer),
+    "bits": _optional(_account),
     "audit": _optional(_audit),
     "figures": check_figures,
     "costs": _costs,

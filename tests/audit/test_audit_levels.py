@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from suite.audit.levels import (
     MAX_POSITIONS,
-    bits_for,
     count_distinct,
     distinct_values,
     fit,
@@ -153,8 +152,3 @@ def test_repeated_values_are_evidence():
 
 def test_an_infinite_value_fits_nothing():
     assert fit(np.array([0.0, 1.0, np.inf]), 256) is None
-
-
-@pytest.mark.parametrize(("positions", "bits"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (255, 8), (256, 8), (257, 9)])
-def test_bits_for(positions, bits):
-    assert bits_for(positions) == bits

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from suite.bits import BitAccount, Convention, LayerBits, read_account
 from suite.errors import RecordError
 from suite.records import Record, Status
 from suite.records import record as schema
@@ -165,6 +166,25 @@ def test_a_record_from_before_figures_is_read(record: Record) -> None:
     read = Record.from_dict(old)
     assert (read.figures, read.schema) == ({}, schema.SCHEMA_VERSION)
     assert read.score == record.score
+
+
+def test_a_record_from_before_the_account_of_bits_is_read(record: Record) -> None:
+    old = {**record.to_dict(), "schema": 2}
+    del old["bits"]
+    read = Record.from_dict(old)
+    assert (read.bits, read.schema) == (None, schema.SCHEMA_VERSION)
+    assert read.content() == record.content()
+
+
+def test_the_account_of_bits_is_content_and_is_checked(build: Callable[..., Record]) -> None:
+    layer = LayerBits("conv:weight", (4, 2), Convention.SIGNED, {4: 8}, levels=9, scales=4)
+    bits = BitAccount((layer,), other_numbers=4).to_dict()
+    record = build(bits=bits)
+    assert read_account(Record.from_json(record.to_json().encode()).bits).layers == (layer,)
+    assert record.content() != build().content()
+    bits["layers"][0]["bytes"] += 1
+    with pytest.raises(RecordError, match=r"bits\.layers\[0\]\.bytes is 21, but the rest comes to 20"):
+        build(bits=bits)
 
 
 def test_figures_of_a_method_are_content(build: Callable[..., Record]) -> None:
