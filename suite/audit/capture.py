@@ -20,10 +20,31 @@ from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation
 from suite.plan.trace import operand_nodes
 
 PRODUCTS = {torch.conv1d, torch.conv2d, torch.conv3d, torch.nn.functional.linear}
-NORMALIZATIONS = {torch.batch_norm, torch.nn.functional.batch_norm}
+NORMALIZATIONS = {
+    torch.nn.functional.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
+    torch.batch_norm: ("input", "weight", "bias", "running_mean", "running_var", "training"),
+}
+"""Functions that normalize over the batch, each with the order of its first arguments."""
 
 OnOperand = Callable[[Operation, int, Tensor], None]
 OnWeight = Callable[[Operation, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and variance with which one batch normalization works; None where it takes those of the batch."""
+
+    mean: Tensor | None
+    variance: Tensor | None
+
+    @classmethod
+    def copied(cls, mean: Tensor | None, variance: Tensor | None) -> Statistics:
+        return cls(*(None if one is None else one.detach().cpu().clone() for one in (mean, variance)))
+
+    def equals(self, other: Statistics) -> bool:
+        """Bit for bit."""
+        pairs = ((self.mean, other.mean), (self.variance, other.variance))
+        return all(one is two is None or _equal(one, two) for one, two in pairs)
 
 
 @dataclass
@@ -31,7 +52,7 @@ class Findings:
     """What does not look like the model that was dissected. Texts are sentences about an operation."""
 
     missing: dict[str, str] = field(default_factory=dict)
-    batch_norms: set[str] = field(default_factory=set)
+    batch_norms: dict[str, Statistics] = field(default_factory=dict)
 
 
 class _Calls(TorchFunctionMode):
@@ -40,7 +61,7 @@ class _Calls(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.products: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.normalizes = False
+        self.normalizations: list[Statistics] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -49,8 +70,25 @@ class _Calls(TorchFunctionMode):
             left = args[0] if args else kwargs["input"]
             right = args[1] if len(args) > 1 else kwargs["weight"]
             self.products.append((left, right, result))
-        self.normalizes |= func in NORMALIZATIONS
+        if func in NORMALIZATIONS:
+            self.normalizations.append(_statistics(dict(zip(NORMALIZATIONS[func], args, strict=False)) | kwargs))
         return result
+
+
+def _statistics(arguments: Mapping[str, Any]) -> Statistics:
+    """Those of one call, copied, because a model may change its own in place."""
+    if arguments.get("training"):
+        return Statistics(None, None)
+    return Statistics.copied(arguments.get("running_mean"), arguments.get("running_var"))
+
+
+def float_statistics(model: nn.Module, anatomy: Anatomy) -> dict[str, Statistics]:
+    """What the batch normalizations of the float `model` would normalize with, by operation."""
+    found = {}
+    for op in anatomy.of_kind(Kind.BATCH_NORM):
+        module = model.get_submodule(op.module)
+        found[op.name] = Statistics.copied(module.running_mean, module.running_var)
+    return found
 
 
 class _Interpreter(fx.Interpreter):
@@ -124,8 +162,8 @@ class Capture:
     def seen(self, op: Operation, operands: list[Any], calls: _Calls, result: Any) -> None:
         """One operation ran."""
         self._seen.add(op.name)
-        if calls.normalizes:
-            self.findings.batch_norms.add(op.name)
+        if calls.normalizations:
+            self.findings.batch_norms[op.name] = calls.normalizations[-1]
         if op.kind is Kind.WEIGHTED:
             used = [call for call in calls.products if call[2] is result or _equal(call[2], result)]
             if not used:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from suite.audit.capture import Capture
+from suite.audit.capture import Capture, Statistics
 from suite.audit.views import Sharing, View, view
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation, Role, Site
 from suite.plan.table import Plan
@@ -35,7 +35,8 @@ class Observations:
 
     inputs: the network's own input. operands: for each edge one view a batch. weights: for each layer the weight
     that was multiplied; unsteady are those that changed between batches. missing: operations that could not be found,
-    with the reason. unfaithful: why what was observed is not what the model does otherwise.
+    with the reason. batch_norms: the statistics with which operations normalized. unfaithful: why what was observed is
+    not what the model does otherwise.
     """
 
     inputs: tuple[View, ...]
@@ -44,7 +45,7 @@ class Observations:
     weights: Mapping[str, View]
     unsteady_weights: frozenset[str]
     missing: Mapping[str, str]
-    batch_norms: frozenset[str]
+    batch_norms: Mapping[str, Statistics]
     unfaithful: str | None
     batches: int
 
@@ -118,7 +119,7 @@ def observe(
         weights=notes.weights,
         unsteady_weights=frozenset(notes.unsteady),
         missing=findings.missing,
-        batch_norms=frozenset(findings.batch_norms),
+        batch_norms=findings.batch_norms,
         unfaithful=unfaithful,
         batches=len(batches),
     )

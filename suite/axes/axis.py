@@ -61,6 +61,8 @@ class Axis:
     observation: Observation
     other_cost: Cost | None = None
     describable_only: frozenset[str] = field(default_factory=frozenset)
+    before: Value | None = None
+    """What every run did before this was an axis, for records of that time; None where no record can lack it."""
     of_method: bool = False
     """Part of what a method is: how it chooses the numbers on a grid, at no cost to whoever runs the model.
 

@@ -14,6 +14,8 @@ DEFINITION = "by definition: only the numbers differ, not the operations"
 SAME_OPERATIONS = Cost("None: the rule only decides the numbers stored as scale and zero point.", DEFINITION)
 TRAINING_ONLY = Cost("None: it acts on the backward pass, and inference runs the forward pass.", DEFINITION)
 
+STATISTICS_COST = Cost("None: a channel is moved and scaled by two constants, whatever they are.", ARITHMETIC)
+
 RANGES = (
     "min-max",
     "ema-min-max",
@@ -24,6 +26,8 @@ RANGES = (
     "learned-step",
     "learned-min-max",
 )
+GIVEN_RANGES = ("unit", "three")
+"""Whatever passes: [0, 1] and [0, 3], or [-1, 1] and [-3, 3] where values are negative."""
 RANGE_COSTS = dict.fromkeys(RANGES, SAME_OPERATIONS)
 RANGE_UNSEEN = Observation(
     why_not="a scale does not tell by which rule it was found; the audit only tests min-max, whose range is the data's"
@@ -164,9 +168,9 @@ AXES = (
         section=SECTION,
         of_method=True,
         question="How is the range of the activations chosen?",
-        domain=Choice((*RANGES, "unit")),  # [0, 1] or [-1, 1], whatever passes
+        domain=Choice((*RANGES, *GIVEN_RANGES)),
         default="min-max",
-        costs={**RANGE_COSTS, "unit": SAME_OPERATIONS},
+        costs={**RANGE_COSTS, **dict.fromkeys(GIVEN_RANGES, SAME_OPERATIONS)},
         observation=RANGE_UNSEEN,
     ),
     Axis(
@@ -254,6 +258,18 @@ AXES = (
             ("not-applicable", "features", "all-elements", "elements-per-channel", "none"), TRAINING_ONLY
         ),
         observation=MASK_UNSEEN,
+    ),
+    Axis(
+        id="batch_norm_statistics",
+        section=SECTION,
+        question="Do batch-norm statistics follow the training batches, rest, or get computed anew when training ends?",
+        domain=Choice(("running", "frozen", "re-estimated")),
+        default="running",
+        costs=dict.fromkeys(("running", "frozen", "re-estimated"), STATISTICS_COST),
+        observation=Observation(
+            how="mean and variance that really normalize, compared with those of the float model: equal or not"
+        ),
+        before="running",
     ),
     Axis(
         id="initialization_examples",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from suite.axes.axis import NOT_REPORTED
 from suite.axes.domains import Value
 from suite.axes.mixed_precision import FLOAT_BITS, GRID_BITS
+from suite.axes.quantization_method import GIVEN_RANGES
 
 Values = Mapping[str, Value]
 
@@ -202,8 +203,18 @@ RULES = (
         "dynamic ranges come from each input alone, so nothing can be averaged over batches, searched or learned",
         lambda v: (
             v["activation_parameters"] == "dynamic"
-            and v["activation_range"] in ("ema-min-max", "output-similarity", "unit", *LEARNED)
+            and v["activation_range"] in ("ema-min-max", "output-similarity", *GIVEN_RANGES, *LEARNED)
         ),
+    ),
+    Rule(
+        ("activation_range", "activation_symmetry"),
+        "a given range has zero at its end or in its middle, so its grid is symmetric, with or without a sign bit",
+        lambda v: v["activation_range"] in GIVEN_RANGES and v["activation_symmetry"] == "asymmetric",
+    ),
+    Rule(
+        ("batch_norm", "batch_norm_statistics"),
+        "what is folded into the weights has no statistics of its own any more",
+        lambda v: v["batch_norm"] == "folded" and v["batch_norm_statistics"] != "running",
     ),
     Rule(
         ("activation_parameters", "initialization_examples"),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from suite.methods.api import LEARNED_STEPS, Claims, Method, Needs, Note, Paper, Workbench, option
+from suite.methods.api import HALF_RANGE, LEARNED_STEPS, Claims, Method, Needs, Note, Paper, Workbench, option
 from suite.methods.engines.step_learning import require_grids, start_steps, training_figures
 from suite.methods.engines.training import train
 from suite.methods.engines.training_options import TrainingOptions
 from suite.plan import standing_in, weights_of
+from suite.quantizers import Quantizer
 from suite.quantizers.following import FollowingQuantizer
+from suite.quantizers.spec import RangeRule
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class LinearTraining(Method):
 
     Weights: the range is [min w, max w] in every forward pass, so s = max|w| / qmax on a symmetric grid, nothing is
     clipped, and the gradient passes as it is. Activations: low ← m low + (1 − m) min x, the same for high, in training;
-    gradients pass inside the range.
+    gradients pass inside the range. With `min-max` they keep the range of the calibration examples; dynamic ranges are
+    those of the batch itself, and gradients pass everywhere.
     """
 
     id = "linear_qat"
@@ -76,7 +79,8 @@ class LinearTraining(Method):
     supports: ClassVar = {
         **LEARNED_STEPS,
         "weight_range": ("min-max",),
-        "activation_range": ("ema-min-max",),
+        "activation_range": ("ema-min-max", "min-max", HALF_RANGE),
+        "activation_parameters": ("static", "dynamic"),
         "step_gradient_scale": ("not-applicable",),
     }
     recommended: ClassVar = {
@@ -100,11 +104,16 @@ class LinearTraining(Method):
         recipe = self.options.recipe()
         start_steps(work, recipe)
         follower = partial(FollowingQuantizer, momentum=self.options.range_momentum)
-        with standing_in(work.model, follower):
+        with standing_in(work.model, lambda quantizer: follower(quantizer) if _follows(quantizer) else None):
             trained = train(work, recipe)
         for quantizer, weight in weights_of(work.model).values():  # the last update moved them once more
             follower(quantizer).follow(weight.detach())
         return Claims(figures=training_figures(trained))
+
+
+def _follows(quantizer: Quantizer) -> bool:
+    """Ranges of weights always do; those of activations may be averages, of calibration alone, dynamic, or given."""
+    return quantizer.is_weight or quantizer.spec.range_rule is RangeRule.EMA_MIN_MAX
 
 
 METHOD = LinearTraining

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from suite.methods.api import LEARNED_STEPS, Claims, Method, Needs, Note, Paper, Workbench
+from suite.methods.api import HALF_RANGE, LEARNED_STEPS, Claims, Method, Needs, Note, Paper, Workbench
 from suite.methods.engines.step_learning import train_on_fixed_steps
 from suite.methods.engines.training_options import TrainingOptions
 from suite.quantizers import RangeRule
@@ -54,7 +54,7 @@ class FixedLeastSquaresSteps(Method):
     supports: ClassVar = {
         **LEARNED_STEPS,
         "weight_range": ("iterative-mse",),
-        "activation_range": ("iterative-mse",),
+        "activation_range": ("iterative-mse", HALF_RANGE),
         "step_gradient_scale": ("not-applicable",),
     }
     recommended: ClassVar = {

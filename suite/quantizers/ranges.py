@@ -16,7 +16,7 @@ from suite.quantizers.grids import Parameters, parameters_from_range, parameters
 from suite.quantizers.ordered import OrderedRows
 from suite.quantizers.published_starts import OMSE_FACTORS, qdrop_range, shrink_parameters
 from suite.quantizers.search import LARGEST_ITERATION_COUNT, Alternation, alternate, best_candidate
-from suite.quantizers.spec import QuantizerSpec, RangeRule
+from suite.quantizers.spec import GIVEN_RANGES, QuantizerSpec, RangeRule
 
 # Beside the range rules that a setting can name: starts of something learned, and variants in published code.
 Variant = Literal["lsq", "brecq", "qdrop", "omse", "percentile-moving-average", "percentile-extremes"]
@@ -76,8 +76,9 @@ def parameters_by_rule(rule: Rule, seen: Summary, spec: QuantizerSpec) -> Parame
     rule = resolve_rule(rule)
     if rule in (RangeRule.MIN_MAX, RangeRule.EMA_MIN_MAX, "percentile-moving-average", "percentile-extremes"):
         return parameters_from_range(low, high, spec)
-    if rule == RangeRule.UNIT:
-        return parameters_from_range(-torch.ones_like(low) * spec.signed, torch.ones_like(high), spec)
+    if rule in GIVEN_RANGES:
+        end = torch.full_like(high, GIVEN_RANGES[RangeRule(rule)])
+        return parameters_from_range(-end * spec.signed, end, spec)
     if spec.binary and rule != RangeRule.PERCENTILE:
         # For the grid {-s, +s} the mean magnitude is the least-squares step, in closed form.
         return parameters_from_step(seen.mean_magnitude, low, high, spec)

@@ -45,6 +45,7 @@ class RangeRule(StrEnum):
     LEARNED_MIN_MAX = "learned-min-max"
     LEARNED_ROUNDING = "learned-rounding"
     UNIT = "unit"  # [0, 1], or [-1, 1] where values are negative, whatever is seen
+    THREE = "three"  # [0, 3] or [-3, 3]: the lower half of what activation functions that end at 6 give
 
 
 class GradientMask(StrEnum):
@@ -214,4 +215,6 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "mask": GradientMask,
     "step_gradient_scale": StepGradientScale,
 }
+GIVEN_RANGES: Mapping[RangeRule, float] = {RangeRule.UNIT: 1.0, RangeRule.THREE: 3.0}
+"""Ranges that depend on nothing that is seen, by where they end."""
 _DYNAMIC_RULES = (RangeRule.MIN_MAX, RangeRule.PERCENTILE, RangeRule.MSE, RangeRule.ITERATIVE_MSE)

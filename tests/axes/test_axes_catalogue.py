@@ -29,7 +29,7 @@ def test_catalogue_has_exactly_the_documented_axes_in_order():
     assert [(section, axis) for section, axis, _ in documented()] == [
         (axis.section.value, axis.id) for axis in AXES.values()
     ]
-    assert len(AXES) == 53
+    assert len(AXES) == 54
 
 
 @pytest.mark.parametrize(("axis", "values"), [row[1:] for row in documented() if not row[2].startswith("the same")])

@@ -87,6 +87,8 @@ BREACHES = [
         {"activation_parameters", "activation_range"},
         {"activation_parameters": "dynamic", "activation_range": "ema-min-max"},
     ),
+    ({"activation_range", "activation_symmetry"}, {"activation_range": "three"}),
+    ({"batch_norm", "batch_norm_statistics"}, {"batch_norm_statistics": "frozen"}),
     (
         {"activation_parameters", "initialization_examples"},
         {"activation_parameters": "dynamic", "initialization_examples": 32},

@@ -114,7 +114,7 @@ BROKEN: list[tuple[str, str, str | int, int, str]] = [
     ("W9", axis("weight_bits", "9"), "weight_bits", 3, "fixed precision has 1-8, 16 or 32 (not quantized) bits"),
     ("half a bit", axis("weight_bits", "2.5"), "weight_bits", 3, "weight_precision, weight_bits: fixed precision"),
     ("64 bits", axis("activation_bits", "64"), "activation_bits", 20, "found 64"),
-    ("yes for a word", axis("batch_norm", "yes"), "batch_norm", 15, "expected one of folded, float, found 'yes'"),
+    ("yes for a word", axis("batch_norm", "yes"), "batch_norm:", 15, "expected one of folded, float, found 'yes'"),
     ("no for a word", axis("extra_level", "no"), "extra_level", 16, "expected one of absent, present, found 'no'"),
     ("true for a word", axis("extra_level", "true"), "extra_level", 16, "found True"),
     ("time of day", axis("time_limit", "10:30"), "time_limit", 15, "expected a number in (0, 1e+06], found '10:30'"),

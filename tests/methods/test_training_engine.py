@@ -18,7 +18,7 @@ from suite.methods.api import Diverged
 from suite.methods.engines import acceleration
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.divergence import require_better_than_guessing
-from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe, Schedule
+from suite.methods.engines.recipe import Compilation, Optimizer, Recipe, Schedule
 from suite.methods.engines.training import make_optimizer, steps_per_epoch, train
 from suite.plan import quantizers_of
 
@@ -192,14 +192,6 @@ def test_steps_of_an_absurd_rate_diverge_although_all_numbers_are_finite(killed:
         with pytest.raises(Diverged, match="which guessing reaches too"):
             train(bench, wild)
     assert bench.checkpoints.saves == (19 if killed else 0)
-
-
-@pytest.mark.parametrize(("choice", "moves"), [(BatchNorm.RUNNING, True), (BatchNorm.FROZEN, False)])
-def test_batch_norm_statistics_move_only_where_they_run(choice: BatchNorm, moves: bool) -> None:
-    bench = started()
-    before = bench.model.norm.running_mean.clone()
-    train(bench, Recipe(steps=3, batch_size=16, batch_norm=choice))
-    assert torch.equal(before, bench.model.norm.running_mean) is not moves
 
 
 def test_the_best_state_on_validation_is_the_one_that_stays() -> None:

@@ -13,6 +13,9 @@ RANGE_RULES = ("min-max", "ema-min-max", "percentile", "mse", "iterative-mse")
 # Searches and learned rounding look for the nearest integer code; grids without zero have odd ones.
 WITH_ZERO = ("symmetric", "asymmetric")
 
+# A given range that every trained method can have: [0, 3], or [-3, 3] where values are negative.
+HALF_RANGE = "three"
+
 # Nothing is learned by gradients; every range follows from a rule over observed values.
 POST_TRAINING: Mapping[str, tuple[object, ...]] = {
     "weight_symmetry": WITH_ZERO,
@@ -20,6 +23,7 @@ POST_TRAINING: Mapping[str, tuple[object, ...]] = {
     "activation_range": RANGE_RULES,
     "gradient_mask": ("not-applicable",),
     "step_gradient_scale": ("not-applicable",),
+    "batch_norm_statistics": ("running",),
     "weight_precision": ("fixed",),
     "activation_precision": ("fixed",),
     "activation_constraint": ("none",),
@@ -32,7 +36,7 @@ POST_TRAINING: Mapping[str, tuple[object, ...]] = {
 LEARNED_STEPS: Mapping[str, tuple[object, ...]] = {
     "weight_symmetry": WITH_ZERO,
     "weight_range": ("learned-step",),
-    "activation_range": ("learned-step",),
+    "activation_range": ("learned-step", HALF_RANGE),
     "activation_granularity": ("per-tensor", "per-channel"),
     "activation_parameters": ("static",),
     "gradient_mask": ("clip-then-round", "round-then-clip"),
@@ -55,6 +59,7 @@ LEARNED_ROUNDING: Mapping[str, tuple[object, ...]] = {
     "activation_parameters": ("static",),
     "gradient_mask": ("round-then-clip", "clip-then-round"),
     "step_gradient_scale": ("none", "features", "all-elements", "elements-per-channel"),
+    "batch_norm_statistics": ("running",),
     "weight_precision": ("fixed",),
     "activation_precision": ("fixed",),
     "activation_constraint": ("none",),

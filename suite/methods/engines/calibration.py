@@ -12,6 +12,7 @@ from suite.methods.api import DataDoor, Workbench
 from suite.plan import all_off, calibrating, initialize_weights, quantizers_of
 from suite.quantizers import Quantizer
 from suite.quantizers.ranges import Rule
+from suite.quantizers.spec import GIVEN_RANGES
 
 BATCH_SIZE = 128
 
@@ -27,13 +28,14 @@ def calibrate(
     """Initialize all quantizers of `work.model`: weights first, then activations.
 
     Activations are observed on the float network, so that no range depends on the order in which quantizers are set.
-    `weight_start` and `activation_start` replace the plan's range rules, where something is learned or searched later.
+    `weight_start` and `activation_start` replace the plan's range rules, where something is learned or searched later;
+    ranges that are given stay.
     `data` replaces the door of the workbench, where some of its examples are held out.
     """
     model = work.model
     for quantizer in quantizers_of(model).values():
         start = weight_start if quantizer.is_weight else activation_start
-        if start is not None:
+        if start is not None and quantizer.spec.range_rule not in GIVEN_RANGES:
             quantizer.start_rule = start
     initialize_weights(model)
     calibrate_activations(work, batch_size=batch_size, data=data)

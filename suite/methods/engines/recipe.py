@@ -25,19 +25,20 @@ class Schedule(StrEnum):
     STEP = "step"
 
 
-class BatchNorm(StrEnum):
-    """What batch normalization does while the rest is trained."""
-
-    RUNNING = "running"
-    FROZEN = "frozen"
-
-
 class Compilation(StrEnum):
     """Whether the training step is compiled; `auto` decides from recipe and model alone, never from a stopwatch."""
 
     AUTO = "auto"
     NEVER = "never"
     ALWAYS = "always"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The place of a training in a schedule longer than itself: its first step is step `start` of `total`."""
+
+    start: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,13 @@ class Recipe:
     """Decay of learned steps and clipping limits."""
     validation_fraction: float = 0.1
     """Part of the examples held out where the checkpoint is the best on validation."""
-    batch_norm: BatchNorm = BatchNorm.RUNNING
+    distillation: float = 0.0
+    """Share of the loss that compares with the float model; the rest compares with the labels."""
+    temperature: float = 1.0
+    """What divides the outputs of both models before they are compared."""
     compilation: Compilation = Compilation.AUTO
+    window: Window | None = None
+    """Where several trainings share one schedule: which part of it this one has."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -82,7 +88,10 @@ class Recipe:
 
         Warm-up: η (step + 1) / w over the first w steps. Then, with t in [0, 1) the fraction of the rest that is done:
         constant η; cosine η (1 + cos πt) / 2; step η / 10^(number of milestones passed, as fractions of `total`).
+        In a window both numbers are those of the whole schedule.
         """
+        if self.window is not None:
+            step, total = self.window.start + step, self.window.total
         warm = int(self.warmup * total)
         if step < warm:
             return self.learning_rate * (step + 1) / warm

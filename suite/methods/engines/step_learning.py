@@ -15,6 +15,7 @@ from suite.plan import quantizers_of, standing_in
 from suite.quantizers import Quantizer
 from suite.quantizers.learned_clip import LearnedClip
 from suite.quantizers.ranges import Rule
+from suite.quantizers.spec import GIVEN_RANGES
 from suite.quantizers.tanh_weights import TanhWeights
 
 POINTS_OF_ONE = 25
@@ -25,7 +26,8 @@ def learn_steps(work: Workbench, recipe: Recipe, *, start: Rule, method: str) ->
     require_grids(work, method)
     start_steps(work, recipe, start=start)
     for quantizer in quantizers_of(work.model).values():
-        quantizer.learn_step()
+        if quantizer.spec.range_rule not in GIVEN_RANGES:
+            quantizer.learn_step()
     return Claims(figures=training_figures(train(work, recipe)))
 
 

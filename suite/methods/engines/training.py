@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from suite.errors import SuiteError
 from suite.methods.api import Batch, DataDoor, Diverged, Fact, Workbench
 from suite.methods.engines import resuming
 from suite.methods.engines.acceleration import channels_last, compiled, worth_compiling
 from suite.methods.engines.beside import NOTHING, Beside
+from suite.methods.engines.distillation import distilled, teaching
 from suite.methods.engines.divergence import require_better_than_guessing
-from suite.methods.engines.recipe import BatchNorm, Compilation, Optimizer, Recipe
-from suite.plan import quantizers_of
+from suite.methods.engines.normalization import Statistics, re_estimate, training_mode
+from suite.methods.engines.recipe import Compilation, Optimizer, Recipe
+from suite.plan import quantizers_of, standing_in
 from suite.quantizers import Quantizer
+from suite.quantizers.half_range import half_range
 from suite.quantizers.learned_clip import LearnedClip
 
 Loss = Callable[..., Tensor]
@@ -55,28 +57,42 @@ def train(
     name: str = "training",
     clips: Mapping[str, LearnedClip] | None = None,
     beside: Beside = NOTHING,
+    keep_end: bool = False,
 ) -> Trained:
     """Train `work.model` in place and leave it in eval mode.
 
+    The axis `batch_norm_statistics` is obeyed here, at the end of the last training, and so are activation ranges that
+    are half of those that pass gradients (`half_range`). The loss that is shown and recorded is the task's alone.
     Raises `Diverged` when the loss is no longer finite, or ends where guessing lies.
 
     `clips` are learned ranges that stand in the places of quantizers. `beside` is what else a method wants of every
     step: a penalty, parameters with an optimizer of their own, a rule that holds after the update.
     `name` is that of the checkpoint; a method that trains twice gives two, or one training is not continued.
+    `keep_end`: another training follows, so the end of this one is kept as well. A run that is killed during the second
+    takes up that end, and does not train there again.
     """
+    with standing_in(work.model, half_range):
+        return _train(work, recipe, loss, name, clips or {}, beside, keep_end=keep_end)
+
+
+def _train(
+    work: Workbench,
+    recipe: Recipe,
+    loss: Loss,
+    name: str,
+    clips: Mapping[str, LearnedClip],
+    beside: Beside,
+    *,
+    keep_end: bool,
+) -> Trained:
     model = work.model.to(work.device)
+    statistics = Statistics.of(work.setting)
     door, validation = parted_doors(work, recipe)
-    per_epoch = steps_per_epoch(door.size, recipe.batch_size, work.setting["incomplete_batches"] == "dropped")
-    total = recipe.total_steps(per_epoch)
-    if total < 1:
-        raise SuiteError(
-            f"{door.size} examples give no training step in batches of {recipe.batch_size}",
-            hint="raise the axis examples, lower batch_size, or keep incomplete batches",
-        )
+    per_epoch, total = length(work, recipe, door)
     learned: dict[str, Quantizer | LearnedClip] = {
         name: quantizer for name, quantizer in quantizers_of(model).items() if quantizer.learns_step
     }
-    learned.update(clips or {})
+    learned.update(clips)
     quantizers = list(learned.values())
     optimizer = make_optimizer(model, quantizers, recipe, apart=beside.parameters)
     own = beside.own_optimizer()
@@ -85,15 +101,12 @@ def train(
     looks = _Looks(total, quantizers)
     optimizers = [optimizer] if own is None else [optimizer, own]
     state = _State(work, model, optimizers, keeper, looks, name=name, recipe=recipe)
+    fast = worth_compiling(recipe.compilation, model, total)
     with (
         channels_last(model) as layout,
-        compiled(
-            model,
-            recipe.batch_size,
-            wanted=worth_compiling(recipe.compilation, model, total),
-            required=recipe.compilation is Compilation.ALWAYS,
-        ),
-        _training(model, recipe),
+        compiled(model, recipe.batch_size, wanted=fast, required=recipe.compilation is Compilation.ALWAYS),
+        teaching(work.reference, recipe, fast=fast) as teacher,
+        training_mode(model, statistics),
         _own_randomness(work),
         work.progress(total, "training") as progress,
     ):
@@ -113,8 +126,10 @@ def train(
                 one.zero_grad(set_to_none=True)
             logits = model(batch.inputs.contiguous(memory_format=layout))
             value = loss(logits, batch.labels)
-            total_loss = value if beside.penalty is None else value + beside.penalty()
-            total_loss.backward()  # type: ignore[no-untyped-call]
+            whole = value if teacher is None else distilled(value, logits, teacher(batch.inputs), recipe)
+            if beside.penalty is not None:
+                whole = whole + beside.penalty()
+            whole.backward()  # type: ignore[no-untyped-call]
             for one in optimizers:
                 one.step()
             for quantizer in quantizers:
@@ -128,12 +143,29 @@ def train(
                 keeper.look()
             if step + 1 < total and work.checkpoints.due():
                 state.put_down(step + 1)
-    if loss is nn.functional.cross_entropy and keeper.best is None:
-        require_better_than_guessing(looks.first, looks.losses, logits.shape[1])
+        if done < total:
+            if loss is nn.functional.cross_entropy and keeper.best is None:
+                require_better_than_guessing(looks.first, looks.losses, logits.shape[1])
+            if keep_end:
+                state.put_down(total)
     keeper.restore()
     model.eval()
+    if statistics is Statistics.RE_ESTIMATED and not keep_end:
+        re_estimate(work, door, recipe.batch_size)
     sizes = dict(zip(learned, zip(*looks.sizes, strict=True), strict=True))
     return Trained(total, tuple(looks.losses), keeper.best, tuple(looks.places), sizes)
+
+
+def length(work: Workbench, recipe: Recipe, door: DataDoor) -> tuple[int, int]:
+    """Steps in one pass through the examples of `door`, and in the whole training."""
+    per_epoch = steps_per_epoch(door.size, recipe.batch_size, work.setting["incomplete_batches"] == "dropped")
+    total = recipe.total_steps(per_epoch)
+    if total < 1:
+        raise SuiteError(
+            f"{door.size} examples give no training step in batches of {recipe.batch_size}",
+            hint="raise the axis examples, lower batch_size, or keep incomplete batches",
+        )
+    return per_epoch, total
 
 
 def steps_per_epoch(examples: int, batch_size: int, drop_incomplete: bool) -> int:
@@ -349,19 +381,6 @@ class _State:
         best = kept.facts.get("best")
         self.keeper.best = None if best is None else float(best)
         return int(kept.facts["step"])
-
-
-@contextmanager
-def _training(model: nn.Module, recipe: Recipe) -> Iterator[None]:
-    model.train()
-    if recipe.batch_norm is BatchNorm.FROZEN:
-        for module in model.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
-    try:
-        yield
-    finally:
-        model.eval()
 
 
 @contextmanager

@@ -21,6 +21,15 @@ class TrainingOptions(Options):
     optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", doc="update rule; sgd is with Nesterov momentum")
     momentum: float = option(0.9, doc="momentum of sgd, first-moment decay of adam", minimum=0.0, maximum=0.9999)
     weight_decay: float = option(1e-4, doc="decay of weights; steps, biases and normalization never decay", minimum=0.0)
+    distillation: float = option(
+        0.0, doc="share of the loss that compares with the float model, not with the labels", minimum=0.0, maximum=1.0
+    )
+    temperature: float = option(
+        1.0, doc="what divides the outputs of both models before they are compared", minimum=1e-3, maximum=1e3
+    )
+    validation_fraction: float = option(
+        0.1, doc="part of the examples held out where the checkpoint is best-on-validation", minimum=1e-6, maximum=0.999
+    )
     compile: Literal["auto", "never", "always"] = option(
         "auto", doc="compile the training step; auto: where it gains, and eagerly where it fails; always: or fail"
     )
@@ -42,5 +51,8 @@ class TrainingOptions(Options):
             schedule=Schedule(self.schedule),
             step_rate_ratio=step_rate_ratio,
             step_decay=step_decay,
+            validation_fraction=self.validation_fraction,
+            distillation=self.distillation,
+            temperature=self.temperature,
             compilation=Compilation(self.compile),
         )
