@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from suite.audit.capture import Statistics
 from suite.audit.fits import fit_site
 from suite.audit.observe import Edge, Observations, edges_of
 from suite.audit.problems import Problem, problems_of
@@ -80,6 +81,7 @@ class Evidence:
     claims: Claimed | None
     float_score: float | None
     epoch_fraction: float | None
+    statistics: Mapping[str, Statistics] | None = None  # of the float model's batch normalizations, by operation
     chosen: bool = False  # the plan has the bits that the method chose, not only the widest that it may choose
     bits: BitAccount = field(init=False)
     figures: Figures = field(init=False)

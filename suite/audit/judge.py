@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.audit import judge_bits, judge_grids, judge_operations, judge_resources
+from suite.audit.capture import float_statistics
 from suite.audit.evidence import Claimed, Evidence, Metered, Watched, widened
 from suite.audit.figures import count_bits, figures_of
 from suite.audit.observe import contrasting, observe
@@ -45,17 +46,19 @@ def audit(
     float_score: float | None = None,
     epoch_fraction: float | None = None,
     chosen: Plan | None = None,
+    reference: nn.Module | None = None,
 ) -> AuditReport:
     """Compare a quantized model, and what is known of how it came about, with what its card declares.
 
     `anatomy` and `plan` are those made from the float model before the method began. `chosen` is the same plan with
     the bits that a method of mixed precision says it chose: what is observed is held to them. `batches` are images of
-    the test split, or any others as the model would meet them.
+    the test split, or any others as the model would meet them. `reference` is the float model that was dissected.
     """
     plan = widened(plan, anatomy, setting) if chosen is None else chosen
     seen = observe(model, anatomy, plan, _batches(batches), _crowd(batches))
+    statistics = None if reference is None else float_statistics(reference, anatomy)
     evidence = Evidence(
-        setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction, chosen is not None
+        setting, anatomy, plan, seen, meter, watch, claims, float_score, epoch_fraction, statistics, chosen is not None
     )
     evidence.bits = count_bits(evidence, model)
     evidence.figures = figures_of(evidence.bits, scales_counted=setting["scales_in_size"] == "counted")

@@ -204,6 +204,26 @@ def unsigned_activations(evidence: Evidence, axis: str) -> Finding:
     return unseen("no site without negative values was seen on a grid")
 
 
+@observes("batch_norm_statistics")
+def batch_norm_statistics(evidence: Evidence, axis: str) -> Finding:
+    """Whether batch normalizations normalize with the mean and variance that the float model has."""
+    seen, of_float = evidence.observations.batch_norms, evidence.statistics
+    if not seen:
+        return unseen("the model has no batch normalization left to see")
+    if of_float is None:
+        return unseen("the statistics of the float model are not at hand")
+    moved = sorted(name for name, found in seen.items() if name not in of_float or not found.equals(of_float[name]))
+    if evidence.setting[axis] == "frozen":
+        if moved:
+            return contradicted("moved", f"{some(moved)} normalize otherwise than in the float model")
+        return verified("frozen", f"{len(seen)} batch normalizations have the statistics of the float model")
+    if moved:
+        return unseen(f"{some(moved)} normalize otherwise than in the float model; numbers do not tell how they came")
+    if evidence.setting[axis] == "re-estimated":
+        return contradicted("frozen", f"{len(seen)} batch normalizations have the statistics of the float model")
+    return unseen("statistics are those of the float model, as they are where no training batch has passed")
+
+
 @observes(
     "weight_range", "activation_range", "percentile", "symmetric_step", "gradient_mask", "step_gradient_scale",
     "initialization_examples",

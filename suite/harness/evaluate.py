@@ -269,6 +269,7 @@ class _Run:
             claims=measured.claims,
             float_score=_mean(float_correct),
             epoch_fraction=epoch_fraction,
+            reference=self.prepared,
         )
 
     def _metered(self) -> MeterReport:

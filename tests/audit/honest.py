@@ -69,6 +69,7 @@ def run(method: Method, setting: Setting, seed: int = 0, baseline: str = RESNET)
         claims=claims,
         float_score=0.98,
         epoch_fraction=0.5,
+        reference=prepared,
     )
 
 
