@@ -83,8 +83,15 @@ def channels_last(model: nn.Module) -> Iterator[torch.memory_format]:
     if not convolutional:
         yield torch.contiguous_format
         return
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _arrange(model, torch.channels_last)
     try:
         yield torch.channels_last
     finally:
-        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        _arrange(model, torch.contiguous_format)
+
+
+def _arrange(model: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out all tensors of four axes; `Module.to` would also try those of five, which have no such layout."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)

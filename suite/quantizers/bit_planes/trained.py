@@ -9,6 +9,7 @@ from suite.quantizers.bit_planes.adjustment import adjusted, requantized
 from suite.quantizers.bit_planes.group_lasso import group_lasso
 from suite.quantizers.bit_planes.planes import BitPlanes
 from suite.quantizers.bit_planes.whole import WholeWeight
+from suite.quantizers.grids import SMALLEST_STEP
 
 
 class TrainedPlanes(nn.Module):
@@ -37,8 +38,9 @@ class TrainedPlanes(nn.Module):
         return group_lasso(self.positive, self.negative) * self.positive.numel()
 
     def keep_valid_(self) -> None:
-        """Bring planes back into [0, 2], after an update."""
+        """After an update: planes are brought back into [0, 2], and a scale that crossed zero is turned back."""
         self.planes.keep_valid_()
+        keep_positive_(self.scale)
 
     @torch.no_grad()
     def adjust(self, most_planes: int = 8) -> int:
@@ -65,3 +67,15 @@ class TrainedWhole(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         del weight  # handed over because a quantizer takes it
         return self.whole.weight()
+
+    @torch.no_grad()
+    def keep_valid_(self) -> None:
+        """After an update: values are brought back into [-1, 1], and a scale that crossed zero is turned back."""
+        self.value.clamp_(-1.0, 1.0)
+        keep_positive_(self.scale)
+
+
+@torch.no_grad()
+def keep_positive_(scale: Tensor) -> None:
+    """S <- max(|S|, machine epsilon): the grid that is left has a step above zero."""
+    scale.abs_().clamp_(min=SMALLEST_STEP)
