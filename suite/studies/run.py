@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -61,8 +63,23 @@ def run_study(
 
     Whatever ends this (an interrupt too), no job is left behind, and everything that finished is in the journal.
     """
-    folder = folder_of(conditions.runs, study.id, size)
-    run = _Run(folder, cells, conditions, executor, display, present)
+    return run_cells(folder_of(conditions.runs, study.id, size), cells, conditions, executor, display, present)
+
+
+def run_cells(
+    folder: Path,
+    cells: Sequence[Cell],
+    conditions: Conditions,
+    executor: Executor,
+    display: Display,
+    present: Present = lambda cell: {},
+    until: float = math.inf,
+) -> tuple[CellResult, ...]:
+    """The same for any cells, with their journal in `folder`.
+
+    After `until`, on the clock of `time.monotonic`, no other cell is begun; those that were not stay waiting.
+    """
+    run = _Run(folder, cells, conditions, executor, display, present, until)
     with display:
         try:
             run.carry_out()
@@ -82,7 +99,9 @@ class _Run:
         executor: Executor,
         display: Display,
         present: Present,
+        until: float,
     ) -> None:
+        self.until = until
         self.folder, self.conditions, self.executor, self.display = folder, conditions, executor, display
         self.store, self.journal = Store(conditions.runs), Journal(folder)
         self.cells = {cell.id: cell for cell in cells}
@@ -96,6 +115,8 @@ class _Run:
             self.results[id] = CellResult(self.cells[id], State.WAITING)
         self.renew()
         while self.waiting or self.running:
+            if time.monotonic() >= self.until:
+                self.waiting.clear()
             while len(self.running) < self.executor.slots and (cell := self.next()) is not None:
                 self.start(cell)
             for ended in self.executor.ended(WAIT_SECONDS):

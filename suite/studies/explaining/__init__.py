@@ -1,0 +1,1 @@
+"""Studies: explained gaps. Two runs that differ in several ways, and what each way is worth."""
