@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from suite.plan.anatomy import NETWORK, Anatomy, Kind, Operation
@@ -86,8 +87,9 @@ def float_statistics(model: nn.Module, anatomy: Anatomy) -> dict[str, Statistics
     """What the batch normalizations of the float `model` would normalize with, by operation."""
     found = {}
     for op in anatomy.of_kind(Kind.BATCH_NORM):
-        module = model.get_submodule(op.module)
-        found[op.name] = Statistics.copied(module.running_mean, module.running_var)
+        module = None if op.module is None else model.get_submodule(op.module)
+        if isinstance(module, _BatchNorm):
+            found[op.name] = Statistics.copied(module.running_mean, module.running_var)
     return found
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from suite.axes import AXES, NOT_REPORTED
+from suite.bits import BitAccount, read_account
 from suite.reports.numbers import clean, value_text
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Entry:
     audit_verdict: str | None = None
     audit: Mapping[str, AxisAudit] = field(default_factory=dict)
     plan: tuple[Mapping[str, Any], ...] = ()
+    bits: BitAccount | None = None
+    """What the audit counted, layer by layer; a card has only the sums."""
     identity: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -143,7 +146,7 @@ def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> 
         task=clean(record.task),
         model=clean(record.model),
         seed=record.seed,
-        values=_values(record.setting),
+        values=_values({**_before_they_were_axes(), **record.setting}),
         status=str(record.status.value),
         message=clean(record.message),
         run_id=record.run_id,
@@ -151,6 +154,7 @@ def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> 
         audit_verdict=verdict,
         audit=axes,
         plan=tuple(record.plan),
+        bits=None if record.bits is None else read_account(record.bits),
         identity=record.identity,
         environment=record.environment,
         command=clean(record.command),
@@ -204,6 +208,11 @@ def _values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Every axis, in the order of the card; a list read from JSON is the tuple that a setting holds."""
     held = {axis: values.get(axis, NOT_REPORTED) for axis in AXES}
     return {axis: _hashable(value) for axis, value in held.items()}
+
+
+def _before_they_were_axes() -> dict[str, Any]:
+    """What every run did where its record cannot say so, because there was no axis for it yet."""
+    return {id: axis.before for id, axis in AXES.items() if axis.before is not None}
 
 
 def _hashable(value: Any) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.cards import load_card
-from suite.errors import Place, RecordError
+from suite.errors import CardError, Place, RecordError
 from suite.records import Outcomes, Record, Store, unpack_outcomes
 from suite.records.plain import MAXIMUM_JSON_BYTES
 from suite.records.store import RECORD
@@ -42,8 +42,7 @@ def _of_folder(folder: Path) -> Entry:
 
 def _of_record_file(path: Path) -> Entry:
     record = _read_record(path)
-    card_path = path.parent / CARD
-    card = load_card(card_path) if path.name == RECORD and card_path.is_file() else None
+    card = _card_beside(path)
     return entry_of(card if card is not None and _belongs(card, record) else None, record, _outcomes(path, record))
 
 
@@ -56,6 +55,17 @@ def _of_card_file(path: Path) -> Entry:
         if _belongs(card, record):
             return entry_of(card, record, _outcomes(record_path, record))
     return entry_of(card)
+
+
+def _card_beside(record_path: Path) -> Card | None:
+    """The completed card in the folder of a run. One that is of a time with fewer axes is not needed: the record is."""
+    path = record_path.parent / CARD
+    if record_path.name != RECORD or not path.is_file():
+        return None
+    try:
+        return load_card(path)
+    except CardError:
+        return None
 
 
 def _belongs(card: Card, record: Record) -> bool:

@@ -134,3 +134,38 @@ class WeightsThatMove(Liar):
 
         quantizers_of(work.model)["layer2.0.conv2:input"].forward = watching
         layer.weight_quantizer = Does(lambda w: honest(w) * seen["contrast"])
+
+
+class StatisticsCalledFrozen(Liar):
+    """One normalization follows what passed, and the card says that all rest."""
+
+    id = "statistics-called-frozen"
+    declares = four(batch_norm="float", batch_norm_statistics="frozen")
+    axes = ("batch_norm_statistics",)
+
+    def lie(self, work: Workbench) -> None:
+        norm = work.model.get_submodule("layer2.1.bn1")
+        norm.running_mean += 1e-3
+
+
+class StatisticsOfTheBatch(Liar):
+    """Its buffers are those of the float model, but it normalizes with the batch's own mean and variance."""
+
+    id = "statistics-of-the-batch-called-frozen"
+    declares = four(batch_norm="float", batch_norm_statistics="frozen")
+    axes = ("batch_norm_statistics",)
+
+    def lie(self, work: Workbench) -> None:
+        norm = work.model.get_submodule("layer2.1.bn1")
+        norm.forward = lambda x: nn.functional.batch_norm(
+            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=True, momentum=0.0
+        )
+
+
+class StatisticsNeverEstimated(Liar):
+    id = "statistics-called-re-estimated"
+    declares = four(batch_norm="float", batch_norm_statistics="re-estimated")
+    axes = ("batch_norm_statistics",)
+
+    def lie(self, work: Workbench) -> None:
+        """Every statistic stays what it was."""

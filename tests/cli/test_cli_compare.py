@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from suite.axes import AXES
 from suite.cards import card_to_yaml, complete_card
 from suite.cli.main import run
 from suite.records import Record, Store, pack_outcomes
@@ -67,6 +68,37 @@ def test_a_run_may_be_named_in_five_ways(way: str, store: Store, capsys: pytest.
     assert lower["difference_to_above"] == pytest.approx(-0.135)
     assert lower["interval_to_above"][0] < -0.135 < lower["interval_to_above"][1] < 0
     assert lower["resolved"] is True
+
+
+YOUNGER_AXES = {id: axis.before for id, axis in AXES.items() if axis.before is not None}
+
+
+@pytest.mark.parametrize("axis", YOUNGER_AXES)
+def test_a_run_of_a_time_before_an_axis_did_what_every_run_did_then(
+    axis: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its record nor the card beside it speaks of the axis; it is compared all the same."""
+    run_id = keep(store, "old", 0.9)
+    folder = store.folder(run_id)
+    record = json.loads((folder / "record.json").read_text("utf-8"))
+    del record["setting"][axis]
+    del record["audit"]["axes"][axis]
+    (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    lines = (folder / "card.yaml").read_text("utf-8").splitlines(keepends=True)
+    card = "".join(line for line in lines if not line.startswith(f"  {axis}:"))
+    assert len(card.splitlines()) == len(lines) - 1
+    (folder / "card.yaml").write_text(card, encoding="utf-8")
+
+    found = answer(capsys, "lsq", run_id)
+    assert found["comparable"] is True
+    assert found["differences"] == []
+    other = keep(store, "other", 0.8, changes={"batch_norm": "float", axis: _another(axis)})
+    changed = answer(capsys, other, run_id)["differences"]
+    assert {row["axis"]: row["values"] for row in changed}[axis] == [_another(axis), YOUNGER_AXES[axis]]
+
+
+def _another(axis: str) -> str:
+    return next(word for word in AXES[axis].domain.words if word != YOUNGER_AXES[axis])
 
 
 def test_different_axes_are_named_and_not_ranked(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

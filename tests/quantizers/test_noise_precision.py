@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from suite.errors import SuiteError
-from suite.quantizers import Quantizer, QuantizerSpec
 from suite.quantizers.noise_precision import (
     PrecisionGrid,
     PrecisionRounding,
     Span,
-    half_range,
     noise_half_width,
     noisy,
     observed_precision,
@@ -205,23 +203,6 @@ def test_only_weights_whose_noise_reaches_zero_at_one_bit_are_removed(span: Span
     assert inside.tolist() == [True, True, False, False]
     assert tolerates_zero(-width * 0.99, s, span).tolist() == [True, True, False, False]
     assert tolerates_zero(width * 1.01, s, span).tolist() == [False] * 4
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_activations_agree_with_a_quantizer_of_half_the_range(bits: int) -> None:
-    x = torch.linspace(-2, 8, 9973)
-    quantizer = Quantizer(QuantizerSpec(bits, signed=False, symmetric=True), is_weight=False)
-    quantizer.set_parameters(torch.tensor(3.0 / (2**bits - 1)), None)
-    found = half_range(x, bits)
-    torch.testing.assert_close(found, quantizer(x), rtol=1e-6, atol=1e-6)
-    assert len(found.unique()) == 2**bits
-
-
-def test_gradients_of_activations_are_those_of_the_bounded_function() -> None:
-    x = torch.tensor([-1.0, 0.5, 2.9, 4.5, 7.0], requires_grad=True)
-    half_range(x, 4).backward(torch.arange(1.0, 6.0))
-    assert x.grad is not None
-    assert x.grad.tolist() == [0.0, 2.0, 3.0, 4.0, 0.0]
 
 
 @pytest.mark.parametrize("precision", [[1.5], [-1.0], [17.0], [float("nan")]])

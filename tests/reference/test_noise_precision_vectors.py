@@ -6,10 +6,11 @@ import pytest
 import torch
 from golden_vectors import case_parameters, check_close, check_gradient, check_rounded, load
 
+from suite.quantizers import Quantizer, QuantizerSpec
+from suite.quantizers.half_range import HalfRange
 from suite.quantizers.noise_precision import (
     PrecisionGrid,
     Span,
-    half_range,
     noise_half_width,
     noisy,
     observed_precision,
@@ -17,6 +18,7 @@ from suite.quantizers.noise_precision import (
     precision_of,
     precision_penalty,
 )
+from suite.quantizers.spec import RangeRule
 
 FILE = "derived_smol"
 TOLERANCE = 1e-10
@@ -80,8 +82,10 @@ def test_grids_of_one_precision(case: str) -> None:
 def test_activations_over_half_of_their_range(case: str) -> None:
     vectors = load(FILE)
     levels, x = vectors.tensor(f"{case}.levels"), vectors.tensor(f"{case}.x")
-    bits, top = len(levels).bit_length() - 1, float(levels.max())
-    quantized = half_range(x, bits, ceiling=2 * top)
-    step = top / (len(levels) - 1)
+    bits, step = len(levels).bit_length() - 1, float(levels.max()) / (len(levels) - 1)
+    spec = QuantizerSpec(bits, signed=False, symmetric=True, range_rule=RangeRule.THREE)
+    quantizer = Quantizer(spec, is_weight=False)
+    quantizer.initialize(x)
+    quantized = HalfRange(quantizer)(x)
     check_rounded(quantized, vectors.tensor(f"{case}.q"), step, x / step)
-    check_close(half_range(levels, bits, ceiling=2 * top), levels, TOLERANCE)
+    check_close(quantizer(levels), levels, TOLERANCE)

@@ -1,6 +1,5 @@
 """Quantizers, precisions learned by noise: every weight tolerates noise as wide as half a step of the grid it needs."""
 
-from suite.quantizers.noise_precision.activations import half_range
 from suite.quantizers.noise_precision.allocation import PrecisionRounding, rounded_precision, tolerates_zero
 from suite.quantizers.noise_precision.grid import PrecisionGrid, Span, observed_precision, smallest_scale
 from suite.quantizers.noise_precision.maps import noise_half_width, parameter_of, precision_of, precision_penalty
@@ -13,7 +12,6 @@ __all__ = [
     "PrecisionQuantizer",
     "PrecisionRounding",
     "Span",
-    "half_range",
     "noise_half_width",
     "noisy",
     "observed_precision",
