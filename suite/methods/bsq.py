@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from suite.errors import SuiteError
-from suite.methods.api import LEARNED_STEPS, Claims, Method, Needs, Note, Paper, Workbench, option
+from suite.methods.api import HALF_RANGE, LEARNED_STEPS, Claims, Method, Needs, Note, Paper, Workbench, option
 from suite.methods.engines.bit_sparsity import Sparsified, SparsityRecipe, sparsify_bits
 from suite.methods.engines.step_learning import training_figures
 from suite.methods.engines.training_options import TrainingOptions
@@ -186,7 +186,7 @@ class BitLevelSparsity(Method):
         "weight_symmetry": ("symmetric",),
         "weight_granularity": ("per-tensor",),
         "weight_range": ("learned-min-max",),
-        "activation_range": ("min-max", "percentile", "mse", "iterative-mse", "learned-step"),
+        "activation_range": ("min-max", "percentile", "learned-step", HALF_RANGE),
         "activation_granularity": ("per-tensor", "per-channel", "per-token"),
         "activation_parameters": ("dynamic", "static"),
         "step_gradient_scale": ("not-applicable", "features", "all-elements", "elements-per-channel", "none"),

@@ -131,7 +131,7 @@ def _train_planes(
     for start in range(0, total, interval):
         steps = min(interval, total - start)
         part = dataclasses.replace(recipe.planes, epochs=None, steps=steps, window=Window(start, total))
-        beside = Beside(penalty=_penalty(recipe, mixed), after_update=_keeping_valid(layers.values()))
+        beside = Beside(penalty=bit_penalty(recipe, mixed), after_update=_keeping_valid(layers.values()))
         followed = start + steps < total or recipe.fine_tuning is not None
         try:
             parts.append(train(work, part, name=f"planes-{start}", beside=beside, keep_end=followed))
@@ -174,7 +174,7 @@ def _blame(recipe: SparsityRecipe, layers: Mapping[str, TrainedPlanes]) -> str:
     return f"; or the penalty {recipe.penalty:g} is: it has emptied {empty} of {len(layers)} weights"
 
 
-def _penalty(recipe: SparsityRecipe, layers: Mapping[str, TrainedPlanes]) -> Callable[[], Tensor] | None:
+def bit_penalty(recipe: SparsityRecipe, layers: Mapping[str, TrainedPlanes]) -> Callable[[], Tensor] | None:
     """α Σ_l (N_l n_l / N) GL_l over weights l of N_l elements in n_l planes, N elements in all; or α Σ_l GL_l."""
     if not recipe.penalty or not layers:
         return None
