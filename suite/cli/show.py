@@ -1,4 +1,4 @@
-"""`suite show`: explain one method, axis, task or model, or print the plan of a model under a card."""
+"""`suite show`: explain a method, axis, task or model, or print the plan of a model or the bits of a run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ Examples:
   suite show method lsq
   suite show axis skip_connection
   suite show plan --card cards/lsq.yaml --model torchvision:resnet18
+  suite show bits RUN
 """,
 )
 def command() -> None:
-    """Explain one thing, or print the plan of a model under a card."""
+    """Explain one thing, print the plan of a model under a card, or the bits of a run."""
 
 
 @command.command("axis", epilog="\b\nExamples:\n  suite show axis pooling\n  suite show axis weight_bits --json")
@@ -116,6 +117,36 @@ def show_model(id: str, classes: int, as_json: bool) -> None:
     if baseline is not None and baseline.score is not None:
         lines.append(f"shipped weights: {baseline.score:.2%} on {baseline.task}, sha256 {baseline.weights_hash[:12]}…")
     emit(data, "\n".join(lines), as_json)
+
+
+@command.command(
+    "bits",
+    epilog="""\b
+Examples:
+  suite show bits RUN
+  suite show bits runs/RUN --json
+""",
+)
+@click.argument("run")
+@click.option(
+    "--runs",
+    "root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default.",
+)
+@json_option
+def show_bits(run: str, root: Path | None, as_json: bool) -> None:
+    """Bits and bytes of a run, layer by layer, and what each sum over them counts.
+
+    RUN is a run id (its unique beginning or its hash), the folder of a run, or its record.json.
+    """
+    from suite.cli.show_bits import account_of, bits_data, bits_text
+    from suite.records import Store
+    from suite.reports.sources import find_entry
+
+    entry = find_entry(run, Store(root))
+    account = account_of(entry, run)
+    emit(bits_data(entry, account), bits_text(entry, account), as_json)
 
 
 @command.command(

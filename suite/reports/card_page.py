@@ -11,6 +11,7 @@ from suite.errors import SuiteError
 from suite.reports import numbers
 from suite.reports.charts import Figure, difference_figure
 from suite.reports.entry import CONTRADICTED, NOT_OBSERVABLE, NOT_RUN, VERIFIED, AxisAudit, Entry
+from suite.reports.precision_page import PrecisionPage, precision_page
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class CardPage:
     sections: tuple[SectionRows, ...]
     facts: tuple[Fact, ...]
     figure: Figure | None
+    precision: PrecisionPage | None
     plan: tuple[PlanLine, ...]
     options: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
@@ -115,6 +117,9 @@ def card_page(entry: Entry) -> CardPage:
         figure=None
         if measured.difference is None or entry.transcribed
         else difference_figure(measured.difference, measured.interval),
+        precision=None
+        if entry.bits is None
+        else precision_page(entry.bits, scales_counted=entry.values["scales_in_size"] == "counted"),
         plan=tuple(_plan_line(row) for row in entry.plan),
         options=tuple((numbers.clean(str(name)), numbers.value_text(value)) for name, value in entry.options.items()),
         environment=tuple(_flat(entry.environment)),

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
+from bits_samples import ASYMMETRIC_FIRST, FLOAT_FIRST, per_layer, per_weight
 from report_samples import make_card, make_entry, make_record, make_transcribed
 
 from suite.records import Status
 from suite.reports import entry_of, render_card_html, render_comparison_html
 
-VOID = {"meta", "br", "line", "circle"}
+VOID = {"meta", "br", "line", "circle", "rect"}
 
 
 class Page(HTMLParser):
@@ -86,6 +87,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "diverged": diverged_page,
     "declared": lambda: render_card_html(make_card()),
     "transcribed": lambda: render_card_html(make_transcribed()),
+    "bits that vary": lambda: render_card_html(None, make_record(bits=per_weight(first=FLOAT_FIRST).to_dict())),
+    "bits of layers": lambda: render_card_html(make_card(), make_record(bits=per_layer().to_dict())),
+    "bits of many": lambda: render_card_html(None, make_record(bits=per_weight(60, first=ASYMMETRIC_FIRST).to_dict())),
     "record alone": lambda: render_card_html(None, make_record()),
     "comparable": lambda: render_comparison_html([make_entry("lsq"), make_entry("rtn", score=0.8)]),
     "not comparable": lambda: render_comparison_html(many_entries()),
