@@ -85,3 +85,7 @@ class WeightsError(SuiteError):
 
 class StudyError(SuiteError):
     """A study that cannot be read, that asks for what cannot be, or that lacks what it needs."""
+
+
+class ClaimError(SuiteError):
+    """Published numbers, or what is said of them, that cannot be read or that contradict each other."""

@@ -1,4 +1,4 @@
-"""`suite list`: what the registries hold, without importing any of it."""
+"""`suite list`: what the registries hold, without importing any of it, and the claims, which can be searched."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def _studies() -> list[Row]:
     return [{"id": id, "title": load_study(id).title, "question": load_study(id).question} for id in shipped_studies()]
 
 
+def _claims(scope: str | None = None, words: str = "") -> list[Row]:
+    from suite.claims import load_published
+    from suite.cli.show_claim import claim_row
+
+    published = load_published()
+    claims = published.claims if scope is None else published.of(scope)
+    return [claim_row(claim) for claim in published.search(words, claims)]
+
+
 def _axes() -> list[Row]:
     from suite.axes import AXES
 
@@ -75,21 +84,37 @@ KINDS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...]]] = {
     "models": (_models, ("id", "summary", "origin")),
     "baselines": (_baselines, ("id", "task", "model", "score")),
     "studies": (_studies, ("id", "title", "question")),
+    "claims": (_claims, ("id", "model", "method", "weight_bits", "activation_bits", "metric", "value")),
 }
 
 
 @click.command(
     "list",
-    epilog="\b\nExamples:\n  suite list methods\n  suite list axes --json",
+    epilog="""\b
+Examples:
+  suite list methods
+  suite list axes --json
+  suite list claims --paper flexround/table2 --search "mobilenetv2 2"
+""",
 )
 @click.argument("kind", type=click.Choice(list(KINDS)))
+@click.option("--search", default="", metavar="WORDS", help="Only what has all of these words in it.")
+@click.option("--paper", metavar="PAPER[/TABLE]", help="Only the claims of one paper, or of one of its tables.")
 @json_option
-def command(kind: str, as_json: bool) -> None:
+def command(kind: str, search: str, paper: str | None, as_json: bool) -> None:
     """List everything of one KIND: its id and what it is."""
+    if paper is not None and kind != "claims":
+        raise click.UsageError(f"--paper is for claims, not for {kind}", click.get_current_context())
     rows_of, shown = KINDS[kind]
-    rows = rows_of()
+    rows = _claims(paper, search) if kind == "claims" else [row for row in rows_of() if _has(row, search)]
     table = columns([[_shown(row.get(key)) for key in shown] for row in rows], shown)
-    emit(rows, "\n".join([table, *_beside(kind)]) if rows else f"no {kind} are registered", as_json)
+    nothing = f"no {kind} have all of these words" if search else f"no {kind} are registered"
+    emit(rows, "\n".join([table, *_beside(kind)]) if rows else nothing, as_json)
+
+
+def _has(row: Row, words: str) -> bool:
+    text = " ".join(str(value) for value in row.values()).lower()
+    return all(word in text for word in words.lower().split())
 
 
 def _beside(kind: str) -> list[str]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from suite.cli.output import columns, emit, json_option
-from suite.cli.stopping import terminable
 from suite.cli.study_answer import answers_of, as_data, as_text, contradicted
+from suite.cli.study_running import run_with_display
 from suite.cli.study_setup import (
     command_line,
     conditions_of,
     conditions_options,
     known,
     load,
-    present,
     require_known,
     size_option,
     study_argument,
@@ -131,26 +129,10 @@ def run(
     Exit code 1: a cell failed, or its run is contradicted by its audit. What is expected and does not hold is a result,
     not a failure.
     """
-    from suite.studies.display import LiveDisplay, PlainDisplay
-    from suite.studies.executor import LocalExecutor
-    from suite.studies.journal import locked
-    from suite.studies.run import run_study
-    from suite.studies.states import folder_of
-
     study, size, cells = load(name, size)
     require_known(study, cells)
     conditions = conditions_of(study, size, weights, data, device, threads, runs)
-    folder = folder_of(runs, study.id, size)
-    log = folder / "progress.log"
-    live = sys.stderr.isatty() and not quiet
-    title = f"{study.id}, {size}, {jobs} at once"
-    display = LiveDisplay(log, sys.stderr, title) if live else PlainDisplay(log, None if quiet else sys.stderr)
-    try:
-        with locked(folder, study.id), terminable():
-            results = run_study(study, size, cells, conditions, LocalExecutor(jobs), display, present)
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"what finished is on record (see {log}), and the same command continues")
-        raise
+    results = run_with_display(study, size, cells, conditions, jobs, quiet)
     answers = answers_of(study, size, results, runs)
     emit(as_data(study, size, results, answers), as_text(study, size, results, answers), as_json)
     return 1 if any(result.state == "failed" or contradicted(result) for result in results) else 0

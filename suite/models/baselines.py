@@ -12,15 +12,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-import suite
 from suite.errors import DataMissing, SuiteError, Unsupported, WeightsError
 from suite.registry import unknown
+from suite.shipped import shipped_files
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 FILE_NAME = "baseline.yaml"
 FORMAT = 1
 PRETRAINED = "pretrained"
-DISTRIBUTION = "quantization-suite"
 _LARGEST_FILE_BYTES = 65_536
 
 
@@ -135,30 +133,10 @@ def describe(baseline: Baseline) -> dict[str, Any]:
 def shipped_baselines() -> dict[str, Baseline]:
     """Every baseline that came with the suite, by id."""
     found: dict[str, Baseline] = {}
-    for file in _description_files():
+    for file in shipped_files(f"baselines/*/{FILE_NAME}"):
         baseline = read_baseline(file)
         found.setdefault(baseline.id, baseline)
     return found
-
-
-def _description_files() -> list[Path]:
-    """`baseline.yaml` of every shipped baseline: of the checkout the package runs from, else of the installation."""
-    beside = Path(suite.__file__).resolve().parent.parent
-    # The second place is where `pip install --target` puts data, though its list of files says otherwise.
-    for folder in (beside / "baselines", beside / "share" / DISTRIBUTION / "baselines"):
-        if files := sorted(folder.glob(f"*/{FILE_NAME}")):
-            return files
-    try:
-        installed = metadata.distribution(DISTRIBUTION).files or []
-    except metadata.PackageNotFoundError:
-        return []
-    # Wherever pip put the data (a virtual environment, --user, --prefix): the installation's own list of files knows.
-    return sorted(
-        file
-        for entry in installed
-        if entry.name == FILE_NAME and "baselines" in entry.parts
-        if (file := Path(str(entry.locate())).resolve()).is_file()
-    )
 
 
 def read_baseline(file: Path) -> Baseline:

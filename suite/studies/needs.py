@@ -58,6 +58,12 @@ def meet(size: Size, files: Sequence[Path], data_identity: Callable[[str], str])
     return Met(weights, data)
 
 
+def asked_for(size: Size, files: Sequence[Path]) -> tuple[Path, ...]:
+    """Of several files, those that a size asks for."""
+    wanted = {need.sha256 for need in size.weights}
+    return tuple(path for path in files if _sha256(path) in wanted)
+
+
 def _missing(need: WeightsNeed, files: Sequence[Path]) -> str:
     says = f" ({need.says})" if need.says else ""
     given = f"; {', '.join(path.name for path in files)} has another hash" if files else ""

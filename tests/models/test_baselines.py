@@ -15,6 +15,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
+import suite
 from suite.cli.baseline import command
 from suite.errors import DataMissing, SuiteError, UnknownName, Unsupported, WeightsError
 from suite.models import baselines, build_model, get_baseline, known_weights, shipped_baselines
@@ -67,7 +68,7 @@ def test_an_installation_finds_its_baselines_under_share(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for file in (ROOT / "baselines" / "digits-resnet").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(baselines.suite, "__file__", str(site / "suite" / "__init__.py"))
+    monkeypatch.setattr(suite, "__file__", str(site / "suite" / "__init__.py"))
     shipped_baselines.cache_clear()
     try:
         assert get_baseline("digits-resnet").weights == folder / "weights.safetensors"

@@ -1,0 +1,108 @@
+"""`suite reproduce`: run what asks a paper's questions again, and put published and reproduced side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from suite.cli.output import emit, json_option
+from suite.cli.study_running import run_with_display
+from suite.cli.study_setup import conditions_of, conditions_options, known, require_known
+from suite.errors import DataMissing, StudyError
+
+if TYPE_CHECKING:
+    from suite.claims.reproduce import Answer, Part
+    from suite.studies.states import CellResult
+
+
+@click.command(
+    "reproduce",
+    epilog="""\b
+Examples:
+  suite reproduce flexround/table2 --size smoke --jobs 2
+  suite reproduce flexround --size small --weights resnet20_cifar10_40k.pt --data DATA
+  suite reproduce fixedpoint-vit --recorded --json
+""",
+)
+@click.argument("scope", metavar="PAPER[/TABLE]")
+@click.option(
+    "--size",
+    type=click.Choice(("smoke", "small", "paper")),
+    default="smoke",
+    show_default=True,
+    help="The size of the studies that ask the paper's questions.",
+)
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 1024), help="Runs at once.")
+@click.option("--recorded", is_flag=True, help="Run nothing: compare what is on record.")
+@conditions_options
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@json_option
+def command(
+    scope: str,
+    size: str,
+    jobs: int,
+    recorded: bool,
+    weights: tuple[Path, ...],
+    data: Path | None,
+    device: str,
+    threads: int,
+    runs: Path,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Put the claims of a paper, or of one of its tables, beside what the suite's own studies measure.
+
+    A score of another network or on other data is never taken for a reproduction of the printed number: then the order
+    of methods is compared. What cannot be run here is listed with what it needs.
+
+    Exit code 1: a run failed, or its audit contradicts its card; an order that is not reproduced is a result.
+    """
+    from suite.claims import load_published
+    from suite.claims.mapping import load_mappings
+    from suite.claims.reproduce import plan, results, unasked
+    from suite.cli.reproduce_answer import as_data, as_text
+    from suite.cli.study_answer import contradicted
+    from suite.records import Store
+    from suite.studies.evidence import Evidence
+
+    published = load_published()
+    parts, cannot = plan(published, load_mappings(), scope, size)
+    files = _given(parts, weights)
+    reasons = dict(cannot)
+    answers: list[Answer] = []
+    measured: list[CellResult] = []
+    for part, own in zip(parts, files, strict=True):
+        if recorded:
+            found = known(part.study, size, part.cells, own, data, device, threads, runs)
+        else:
+            require_known(part.study, part.cells)
+            try:
+                conditions = conditions_of(part.study, size, own, data, device, threads, runs)
+            except (StudyError, DataMissing) as error:
+                reasons |= {held.table: f"{part.study.id}: {error}" for held in part.comparisons}
+                continue
+            found = run_with_display(part.study, size, part.cells, conditions, jobs, quiet)
+        measured += found
+        answers.append(results(part, published, Evidence(found, Store(runs))))
+    left = unasked(published, scope, answers, reasons)
+    data_ = as_data(scope, size, answers, left)
+    emit(data_, as_text(published, scope, size, answers, left), as_json)
+    return 1 if any(result.state == "failed" or contradicted(result) for result in measured) else 0
+
+
+def _given(parts: Sequence[Part], weights: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The weights files for each part, by their hashes; a file that nothing asks for is a mistake."""
+    from suite.studies.needs import asked_for
+
+    files = [asked_for(part.study.size(part.size), weights) for part in parts]
+    strange = [path for path in weights if not any(path in own for own in files)]
+    if strange:
+        needs = [need.name for part in parts for need in part.study.size(part.size).weights]
+        raise StudyError(
+            f"{strange[0]} is not a weights file that is asked for here",
+            hint=f"asked for: {', '.join(needs) or 'none'}",
+        )
+    return files

@@ -1,0 +1,165 @@
+"""`suite reproduce`: the answer, as one JSON object and as the tables that a person reads."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from suite.cli.output import columns
+
+if TYPE_CHECKING:
+    from suite.claims import Published
+    from suite.claims.compare import Line
+    from suite.claims.reproduce import Answer, Said, Unasked
+
+COLOURS = {
+    "reproduced": "green", "same order": "green", "holds": "green",
+    "differs": "red", "other order": "red", "does not hold": "red",
+}  # fmt: skip
+MOST_SHOWN = 4
+"""Published values shown one by one; more are shown as their range."""
+
+
+def as_data(scope: str, size: str, answers: Sequence[Answer], left: Sequence[Unasked]) -> dict[str, Any]:
+    """The one JSON object: every line with its claims, every statement, and what is not answered. Scores are shares."""
+    return {
+        "scope": scope,
+        "size": size,
+        "studies": [
+            {
+                "study": answer.part.study.id,
+                "cells": len(answer.part.cells),
+                "differs": answer.part.mapping.differs,
+                "says": answer.part.study.size(answer.part.size).says,
+            }
+            for answer in answers
+        ],
+        "lines": [_line_data(line) | {"study": answer.part.study.id} for answer in answers for line in answer.lines],
+        "statements": [
+            _said_data(said) | {"study": answer.part.study.id} for answer in answers for said in answer.said
+        ],
+        "not_reproduced": [
+            {
+                "table": held.table,
+                "title": held.title,
+                "claims": held.claims,
+                "why": held.why,
+                "needs": list(held.needs),
+            }
+            for held in left
+        ],
+    }
+
+
+def _line_data(line: Line) -> dict[str, Any]:
+    return {
+        "table": line.table,
+        "kind": line.kind.value,
+        "what": line.what,
+        "basis": line.basis.value,
+        "published": [
+            {"dataset": held.network[0], "model": held.network[1], "value": held.share, "claims": list(held.claims)}
+            for held in line.published
+        ],
+        "reproduced": None if line.reproduced is None else line.reproduced.estimate,
+        "interval": None if line.reproduced is None else [line.reproduced.low, line.reproduced.high],
+        "differences": list(line.differences),
+        "verdict": line.verdict.value,
+        "reason": line.reason or None,
+    }
+
+
+def _said_data(said: Said) -> dict[str, Any]:
+    return {
+        "says": said.statement.says,
+        "claims": list(said.statement.claims),
+        "expectation": said.statement.expectation,
+        "expected": said.says,
+        "verdict": said.verdict.value,
+        "detail": said.detail,
+    }
+
+
+def as_text(published: Published, scope: str, size: str, answers: Sequence[Answer], left: Sequence[Unasked]) -> str:
+    """Tables side by side, then what the paper says in words, then what was not reproduced and what that needs."""
+    paper = published.papers[published.scope(scope)[0]]
+    lines = [click.style(f"{paper.title} ({size})", bold=True)]
+    for answer in answers:
+        if answer.lines or answer.said:
+            lines += ["", f"asked by the study {answer.part.study.id}, {len(answer.part.cells)} cells"]
+            told = f"{answer.part.mapping.differs} Size {size}: {answer.part.study.size(size).says}"
+            lines += textwrap.wrap(told, 100, initial_indent="  ", subsequent_indent="  ")
+        for id in dict.fromkeys(line.table for line in answer.lines):
+            table = paper.table(id)
+            heading = f"{id}: {table.title}" if table is not None else id
+            lines += [
+                "",
+                click.style(heading, bold=True),
+                *_tables([held for held in answer.lines if held.table == id]),
+            ]
+        lines += _statements(answer.said)
+    if left:
+        lines += ["", click.style("Not reproduced", bold=True)]
+    for held in left:
+        lines.append(f"  {held.table}, {held.claims} claims: {held.why}")
+        lines += textwrap.wrap(
+            f"needs {'; '.join(held.needs)}", 100, initial_indent="      ", subsequent_indent="      "
+        )
+    if not answers and not left:
+        lines += ["", "it states settings, no results: nothing here can be measured"]
+    return "\n".join(lines)
+
+
+def _tables(lines: Sequence[Line]) -> list[str]:
+    """One table for all lines that print values of the same networks."""
+    text: list[str] = []
+    for networks in dict.fromkeys(tuple(value.network for value in line.published) for line in lines):
+        own = [line for line in lines if tuple(value.network for value in line.published) == networks]
+        names = [model or dataset for dataset, model in networks]
+        head = f"published ({' / '.join(names)})" if len(names) <= MOST_SHOWN else f"published ({len(names)} networks)"
+        rows = [
+            (
+                line.what,
+                _several([value.share for value in line.published], line.kind != "score"),
+                "-" if line.reproduced is None else _points(line.reproduced.estimate, line.kind != "score"),
+                "-"
+                if line.reproduced is None
+                else f"[{_points(line.reproduced.low)}, {_points(line.reproduced.high)}]",
+                _several(line.differences, True),
+                _verdict(line),
+            )
+            for line in own
+        ]
+        text.append(columns(rows, ("%", head, "reproduced", "95 % interval", "difference", "verdict")))
+    return text
+
+
+def _several(shares: Sequence[float], signed: bool) -> str:
+    if len(shares) > MOST_SHOWN:
+        return f"{_points(min(shares), signed)} … {_points(max(shares), signed)}"
+    return " / ".join(_points(share, signed) for share in shares) or "-"
+
+
+def _points(share: float, signed: bool = False) -> str:
+    # Rounding first keeps "-0.00" away.
+    return f"{round(100 * share, 2) + 0.0:{'+' if signed else ''}.2f}"
+
+
+def _verdict(line: Line) -> str:
+    shown = f"{line.basis.value}: {line.verdict.value}" if line.reproduced is not None else line.verdict.value
+    return f"{shown} ({line.reason})" if line.reason else shown
+
+
+def _statements(said: Sequence[Said]) -> list[str]:
+    lines = ["", click.style("In words", bold=True)] if said else []
+    for held in said:
+        verdict = click.style(held.verdict.value, fg=COLOURS.get(held.verdict.value, "yellow"), bold=True)
+        lines += [
+            f"  {held.statement.says}",
+            f"      asked as: {held.says.rstrip('.')}: {verdict}",
+            f"      {held.detail}",
+        ]
+    return lines
