@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,8 +112,8 @@ class Untraceable(Unsupported):
 class _LocalTracer(fx.Tracer):
     """Traces one module; all its children are leaves, and parameters listed in `constants` keep their values."""
 
-    def __init__(self, constants: Mapping[str, Any]) -> None:
-        super().__init__()
+    def __init__(self, constants: Mapping[str, Any], *, follows_math: bool) -> None:
+        super().__init__(autowrap_modules=(math,) if follows_math else ())
         self.constants = constants
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -271,7 +272,12 @@ _LOOKED_INTO = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def _trace_one(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
-    graph = _LocalTracer(constants).trace(module)
+    try:
+        graph = _LocalTracer(constants, follows_math=False).trace(module)
+    except TypeError:
+        # Functions of `math` refuse a proxy. To follow them takes torch.fx three times as long as all the rest, and
+        # hardly a forward calls one on a size.
+        graph = _LocalTracer(constants, follows_math=True).trace(module)
     for name, value in list(vars(module).items()):
         # Constants that the trace met become buffers, so that they move between devices with the model.
         if name.startswith("_tensor_constant") and isinstance(value, torch.Tensor):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+import torch
 from torch import nn
 
 from suite.errors import UnknownName
-from suite.plan import Anatomy, Kind, Role
+from suite.plan import Anatomy, Kind, Role, dissect
 
 
 def roles(anatomy: Anatomy, *wanted: Role) -> list[str]:
@@ -156,3 +159,18 @@ def test_names_are_unique_and_repeat(zoo, any_model: str) -> None:
 def test_unknown_names_get_a_suggestion(zoo) -> None:
     with pytest.raises(UnknownName, match=r"did you mean 'layer1\.0\.add:skip'"):
         zoo.anatomy("resnet20").site("layer1.0.add:skp")
+
+
+class ScaledByItsWidth(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(16, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.first(x))
+        return self.second(hidden / math.sqrt(hidden.size(-1)))
+
+
+def test_functions_of_math_are_followed_where_a_size_enters_them() -> None:
+    anatomy = dissect(ScaledByItsWidth(), torch.zeros(2, 16))
+    assert [site.name for site in anatomy.sites if site.role is Role.WEIGHT] == ["first:weight", "second:weight"]
