@@ -1,4 +1,4 @@
-"""`suite show`: explain a method, axis, task or model, or print the plan of a model or the bits of a run."""
+"""`suite show`: explain a method, axis, task, model or claim, or print the plan of a model or the bits of a run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Examples:
   suite show axis skip_connection
   suite show plan --card cards/lsq.yaml --model torchvision:resnet18
   suite show bits RUN
+  suite show claim flexround/table2/12
 """,
 )
 def command() -> None:
@@ -67,6 +68,19 @@ def show_method(id: str, as_json: bool) -> None:
 
     data = method_data(id)
     emit(data, method_text(data), as_json)
+
+
+@command.command(
+    "claim", epilog="\b\nExamples:\n  suite show claim flexround/table2/12\n  suite show claim smol/prose/3 --json"
+)
+@click.argument("id", metavar="PAPER/TABLE/ROW")
+@json_option
+def show_claim(id: str, as_json: bool) -> None:
+    """One published number: where it stands, and what its paper says of the setting behind it."""
+    from suite.cli.show_claim import claim_data, claim_text
+
+    data = claim_data(id)
+    emit(data, claim_text(data), as_json)
 
 
 @command.command("task", epilog="\b\nExamples:\n  suite show task digits")
