@@ -113,7 +113,8 @@ class _LocalTracer(fx.Tracer):
     """Traces one module; all its children are leaves, and parameters listed in `constants` keep their values."""
 
     def __init__(self, constants: Mapping[str, Any], *, follows_math: bool) -> None:
-        super().__init__(autowrap_modules=(math,) if follows_math else ())
+        wrapped: Any = (math,) if follows_math else ()  # annotated as exactly one module
+        super().__init__(autowrap_modules=wrapped)
         self.constants = constants
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
