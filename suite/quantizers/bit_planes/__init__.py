@@ -3,7 +3,7 @@
 from suite.quantizers.bit_planes.adjustment import adjusted, requantized
 from suite.quantizers.bit_planes.group_lasso import group_lasso, weighted_group_lasso
 from suite.quantizers.bit_planes.planes import BitPlanes, represented
-from suite.quantizers.bit_planes.straight_through import round_in_unit_range, round_to_dynamic_maximum
+from suite.quantizers.bit_planes.straight_through import round_in_unit_range
 from suite.quantizers.bit_planes.trained import TrainedPlanes, TrainedWhole
 from suite.quantizers.bit_planes.whole import WholeWeight
 
@@ -17,6 +17,5 @@ __all__ = [
     "represented",
     "requantized",
     "round_in_unit_range",
-    "round_to_dynamic_maximum",
     "weighted_group_lasso",
 ]

@@ -1,4 +1,4 @@
-"""Quantizers, planes of bits: the two roundings, whose gradients pass everywhere, beyond the limits too."""
+"""Quantizers, planes of bits: the rounding of whole weights, whose gradient passes everywhere, beyond limits too."""
 
 from __future__ import annotations
 
@@ -17,15 +17,6 @@ def round_in_unit_range(x: Tensor, bits: int) -> Tensor:
     return rounded
 
 
-def round_to_dynamic_maximum(x: Tensor, bits: int) -> Tensor:
-    """Rounded to the largest value: y = S round(x q / S) / q with q = 2^n - 1 and S = max |x| of this very tensor.
-
-    dy/dx = 1: nothing flows to x through S. A tensor of zeros stays one.
-    """
-    rounded: Tensor = _RoundToDynamicMaximum.apply(x, bits)  # type: ignore[no-untyped-call]
-    return rounded
-
-
 class _RoundInUnitRange(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bits: int) -> Tensor:
@@ -33,23 +24,6 @@ class _RoundInUnitRange(torch.autograd.Function):
             return torch.zeros_like(x)
         largest = 2**bits - 1
         y: Tensor = torch.round(x.clamp(-1.0, 1.0) * largest) / largest
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
-
-
-class _RoundToDynamicMaximum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, bits: int) -> Tensor:
-        if bits == 0:
-            return torch.zeros_like(x)
-        largest = 2**bits - 1
-        maximum = x.abs().amax()
-        # Zeros divided by the smallest number stay zeros, without a look at the data that would wait for the device.
-        divisor = maximum.clamp(min=torch.finfo(x.dtype).tiny)
-        y: Tensor = torch.round(x * largest / divisor) / largest * maximum
         return y
 
     @staticmethod
