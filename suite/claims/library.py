@@ -33,18 +33,15 @@ class Published:
         found = next((claim for claim in self.claims if claim.id == id), None)
         if found is not None:
             return found
-        hint = "`suite list claims --search …` finds them by words"
         paper, _, rest = id.partition("/")
-        if paper in self.papers and rest:
-            last = max(claim.row for claim in self.of(paper)) if PROSE in rest else self._last_row(paper, rest)
-            hint = f"{rest.partition('/')[0]} of this paper has the rows 1 to {last}" if last else hint
+        table = rest.partition("/")[0]
+        last = max((claim.row for claim in self.claims if (claim.paper, claim.table) == (paper, table)), default=0)
+        hint = "`suite list claims --search …` finds claims by words"
+        if last:
+            hint = f"{table} of this paper has the rows 1 to {last}"
         elif paper not in self.papers:
             hint = suggestion(paper, list(self.papers))
         raise UnknownName(f"no claim is called '{id}'", hint=hint)
-
-    def _last_row(self, paper: str, rest: str) -> int:
-        table = rest.partition("/")[0]
-        return max((claim.row for claim in self.claims if (claim.paper, claim.table) == (paper, table)), default=0)
 
     def of(self, scope: str) -> tuple[Claim, ...]:
         """The claims of `PAPER` or `PAPER/TABLE`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from suite.claims.claim import Measure, Quantity
@@ -19,9 +20,9 @@ WITH_UNIT = re.compile(r"(?P<name>.+?)\s*\((?P<inside>[^()]*)\)")
 def quantity(name: str, text: str, unit: str = "", relation: str = "") -> Quantity:
     """A printed value; whatever is more than one plain number stays a text without a number."""
     found = PRINTED.fullmatch(text)
-    if found is None:
+    number = float(found["number"]) * SCALES.get(found["scale"] or "", 1.0) if found is not None else math.inf
+    if found is None or not math.isfinite(number):
         return Quantity(name, text, None, unit, relation)
-    number = float(found["number"]) * SCALES.get(found["scale"] or "", 1.0)
     own = "x" if found["times"] else found["unit"] or ""
     return Quantity(name, text, number, own or unit, RELATIONS.get(found["relation"] or "", relation))
 

@@ -53,7 +53,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     try:
         text = read_text(path, "table")
     except CardError as error:
-        raise ClaimError(error.message, place=error.place, hint=error.hint) from None
+        raise ClaimError(error.message, place=error.place, hint="a table is a CSV text file in UTF-8") from None
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
     try:
