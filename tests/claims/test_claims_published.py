@@ -67,7 +67,7 @@ def test_results_are_numbers_with_a_meaning() -> None:
 
 
 def test_what_a_paper_leaves_unstated_is_said() -> None:
-    """The paper states symmetric per-tensor weights, says nothing of the residual, and leaves more than axes ask for."""
+    """The paper states per-tensor weights, says nothing of the residual, and leaves more open than axes ask for."""
     claim = PUBLISHED.claim("flexround/table2/10")
     statement = PUBLISHED.statement_of(claim)
     assert statement is not None
