@@ -127,6 +127,10 @@ def as_text(page: ExplanationPage) -> str:
     lines += [f"  {side.letter}  {side.score} {side.interval}  {side.title}" for side in page.sides]
     lines += [f"      {remark}" for side in page.sides for remark in side.remarks]
     lines += ["", *page.sentences, "", columns(rows, ("share of", "points", "95 % interval", "verdict"))]
+    if page.span is not None:
+        tried = [(row.axis, row.taken, row.tried, row.difference, row.interval) for row in page.span.rows]
+        lines += ["", page.span.sentence, columns(tried, ("axis", "taken", "tried", "points", "95 % interval"))]
+        lines += page.span.notes
     return "\n".join([*lines, "", page.method])
 
 

@@ -13,6 +13,7 @@ from suite.statistics.attribution import Part
 from suite.studies.explaining.players import Player
 from suite.studies.explaining.run import Explanation
 from suite.studies.explaining.sides import METHOD, Change
+from suite.studies.explaining.spans import Span, Tried
 
 RESOLVED, NOT_RESOLVED = "resolved", "not resolved"
 
@@ -76,6 +77,26 @@ class MixtureRow:
 
 
 @dataclass(frozen=True)
+class TriedRow:
+    """An unreported axis with another value than the one that was taken."""
+
+    axis: str
+    taken: str
+    tried: str
+    difference: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class SpanSection:
+    """What the axes that a card does not report could explain."""
+
+    sentence: str
+    rows: tuple[TriedRow, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ExplanationPage:
     """Everything the templates `explanation.html.j2` and `explanation.md.j2` print."""
 
@@ -89,7 +110,7 @@ class ExplanationPage:
     interactions: tuple[InteractionRow, ...]
     mixtures: tuple[MixtureRow, ...]
     method: str
-    span: None
+    span: SpanSection | None
     command: str
 
 
@@ -116,7 +137,7 @@ def explanation_page(explanation: Explanation, command: str) -> ExplanationPage:
         interactions=_interaction_rows(explanation),
         mixtures=_mixture_rows(explanation),
         method=_method(explanation),
-        span=None,
+        span=_span_section(explanation.span, found.gap) if explanation.span is not None else None,
         command=command,
     )
 
@@ -275,4 +296,36 @@ def _method(explanation: Explanation) -> str:
         f"{orders} orders of {count} differences were drawn, each with its reverse, and the mixtures on their way "
         "measured; a share is what switching a difference changes, averaged over these orders, and its interval holds "
         f"the spread between orders. Shares add up to the gap.{few}"
+    )
+
+
+def _span_section(span: Span, gap: Interval) -> SpanSection:
+    lowest, highest = (0.0 if end is None else end.difference.estimate for end in (span.lowest, span.highest))
+    sign = 1.0 if span.of == "B" else -1.0
+    ends = sorted((gap.estimate + sign * lowest, gap.estimate + sign * highest))
+    sentence = (
+        f"{len(span.side.assumed)} axes are not reported for {span.of}. Of {len(span.tried)} other choices that were "
+        f"measured, one axis at a time and the extremes together, the score of {span.of} moves by "
+        f"{numbers.points(lowest, unit=False)} to {numbers.points(highest)}: with other choices the gap of "
+        f"{numbers.points(gap.estimate)} could have been anything from {numbers.points(ends[0], unit=False)} to "
+        f"{numbers.points(ends[1])}."
+    )
+    notes = []
+    if span.settled:
+        notes.append(f"No other value was tried of {', '.join(span.settled)}: none is both usual and allowed here.")
+    if span.left_out:
+        notes.append(f"Not compared: {'; '.join(span.left_out)}.")
+    return SpanSection(sentence, tuple(_tried_row(span, tried) for tried in span.tried), tuple(notes))
+
+
+def _tried_row(span: Span, tried: Tried) -> TriedRow:
+    together = len(tried.values) > 1
+    taken = "" if together else numbers.value_text(span.side.declared.values[next(iter(tried.values))])
+    values = [f"{axis} {numbers.value_text(value)}" for axis, value in tried.values.items()]
+    return TriedRow(
+        axis="together" if together else next(iter(tried.values)),
+        taken=taken,
+        tried=", ".join(values) if together else numbers.value_text(next(iter(tried.values.values()))),
+        difference=numbers.points(tried.difference.estimate),
+        interval=_interval(tried.difference),
     )

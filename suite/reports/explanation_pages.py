@@ -15,6 +15,7 @@ from suite.statistics.attribution import Part
 from suite.studies.explaining.players import Player
 from suite.studies.explaining.run import Explanation
 from suite.studies.explaining.sides import Side
+from suite.studies.explaining.spans import Span
 
 
 def render_explanation_html(explanation: Explanation, page: ExplanationPage) -> str:
@@ -74,6 +75,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
             }
             for mixture, score in explanation.scores.items()
         ],
+        "not_reported": _span(explanation.span) if explanation.span is not None else None,
     }
 
 
@@ -104,6 +106,26 @@ def _side(side: Side, score: Interval) -> dict[str, Any]:
         "score_interval": _bounds(score),
         "assumed": {axis: plain(value) for axis, value in side.assumed.items()},
         "remarks": list(side.remarks),
+    }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    ends = {"low": span.lowest, "high": span.highest}
+    return {
+        "of": span.of,
+        **{name: 0.0 if end is None else end.difference.estimate for name, end in ends.items()},
+        **{f"{name}_interval": None if end is None else _bounds(end.difference) for name, end in ends.items()},
+        "tried": [
+            {
+                "values": {axis: plain(value) for axis, value in tried.values.items()},
+                "difference": tried.difference.estimate,
+                "interval": _bounds(tried.difference),
+            }
+            for tried in span.tried
+        ],
+        "settled": list(span.settled),
+        "left_out": list(span.left_out),
+        "runs": [result.record.run_id for result in span.results if result.record is not None],
     }
 
 

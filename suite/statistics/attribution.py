@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from suite.statistics.contrasts import NONE, Contrast, Variance, weighted
+from suite.statistics.contrasts import Contrast, Variance, weighted
 from suite.statistics.hierarchical import combined_difference
 from suite.statistics.interval import Interval
 from suite.statistics.multiple import Side, sides
@@ -56,6 +56,8 @@ def attribute(
     each with its reverse, of which only the completely measured ones count.
     """
     gap = combined_difference(list(outcomes[0]), list(outcomes[2**count - 1]), paired_seeds=True, confidence=CONFIDENCE)
+    if count == 0:
+        return Attribution(gap, (), {}, None)
     if all(mixture in outcomes for mixture in range(2**count)):
         table = [outcomes[mixture] for mixture in range(2**count)]
         shares = [Contrast(values) for values in weighted(share_weights(count), table)]
@@ -80,14 +82,16 @@ def _from_orders(count: int, outcomes: Mapping[int, Outcomes], pairs: Sequence[t
     by_pair = weights @ scores
     drawn, possible = len(pairs), math.factorial(count) // 2
     values = weighted(weights.mean(axis=0), [outcomes[mixture] for mixture in mixtures])
-    shares = []
-    for thing in range(count):
-        spread = NONE
-        if drawn >= FEWEST_PAIRS:
-            left = 1.0 - drawn / possible  # orders are drawn without repetition: all of them leave nothing open
-            spread = Variance(float(by_pair[:, thing].var(ddof=1)) / drawn * left, drawn - 1)
-        shares.append(Contrast(values[thing], elsewhere=spread))
-    return shares
+    if drawn < FEWEST_PAIRS:
+        return [Contrast(held) for held in values]
+    # A few orders may agree about one thing by chance: none is taken to hang on the order less than all do on average.
+    spreads = by_pair.var(axis=0, ddof=1)
+    spreads = np.maximum(spreads, spreads.mean()) / drawn
+    left = 1.0 - drawn / possible  # orders are drawn without repetition: all of them leave nothing open
+    return [
+        Contrast(held, elsewhere=Variance(float(spread) * left, drawn - 1))
+        for held, spread in zip(values, spreads, strict=True)
+    ]
 
 
 def _parts(contrasts: Sequence[Contrast]) -> tuple[Part, ...]:

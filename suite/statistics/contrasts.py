@@ -59,6 +59,7 @@ class Contrast:
     """Variance that does not come from seeds or examples, such as that of orders that were drawn."""
     seed: int = 0
     """Of the resampling: the same contrast and seed give the same interval."""
+    resamples: int = RESAMPLES
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.size == 0:
@@ -95,7 +96,7 @@ class Contrast:
         generator = np.random.default_rng(self.seed)
         total = int(counts.sum())
         block = max(1, _DRAWN_AT_ONCE // values.size)
-        sizes = [min(block, RESAMPLES - start) for start in range(0, RESAMPLES, block)]
+        sizes = [min(block, self.resamples - start) for start in range(0, self.resamples, block)]
         drawn = [generator.multinomial(total, counts / total, size=size) @ values / total for size in sizes]
         return np.concatenate(drawn)
 

@@ -100,8 +100,8 @@ def mixed(first: Declared, second: Declared, players: Sequence[Player], mixture:
 
 def mixtures_to_run(count: int) -> tuple[int, ...]:
     """The mixtures that are measured: all of few players, in the order in which drawn orders pass them first."""
-    if count == 1:
-        return (0, 1)
+    if count < 2:
+        return tuple(range(2**count))
     orders = itertools.chain.from_iterable(orders_to_run(count))
     passed = dict.fromkeys(mixture for order in orders for mixture in mixtures_of(order))
     ends = dict.fromkeys((0, 2**count - 1))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from suite.studies.explaining.sides import METHOD, Declared, Side, card_of
 from suite.studies.run import Display, run_cells
 from suite.studies.states import CellResult, Conditions, Present, State
 
+if TYPE_CHECKING:
+    from suite.studies.explaining.spans import Span
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -43,6 +47,8 @@ class Explanation:
     scores: Mapping[int, Interval]
     """Mixture -> its score; bit i of a mixture stands for player i."""
     results: tuple[CellResult, ...]
+    span: Span | None = None
+    """How far what a card of a paper does not report could move its score."""
 
     def switched(self, mixture: int) -> tuple[Player, ...]:
         """The players that have the second side's values in a mixture."""
@@ -94,7 +100,7 @@ def explain(first: Side, second: Side, seeds: Sequence[int], legality: Legality,
     are joined, as if a rule had refused it, until no cell is needed that could not be had.
     """
     players = players_of(first.declared, second.declared, legality)
-    if not players:
+    if not players and not (first.assumed or second.assumed):
         raise StudyError("the two declare the same method, options and axes: there is no gap to explain")
     while True:
         mixtures = mixtures_to_run(len(players))
