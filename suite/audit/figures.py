@@ -42,12 +42,25 @@ def figures_of(account: BitAccount, *, scales_counted: bool) -> Figures:
     )
 
 
-def nominal_average(evidence: Evidence, what: str) -> float:
-    """Average bits of weights or activations as the axes of bits tell them: a declared extra level beside b bits."""
+def nominal_average(evidence: Evidence, what: str, convention: Convention = Convention.SIGNED) -> float:
+    """Average bits of weights or activations as the axes of bits tell them: a declared extra level beside b bits.
+
+    Of weights as `convention` counts them; of activations always as they are stored.
+    """
     if what == "weight":
-        told = (one.seen_precisions or {one.nominal_bits: one.row.elements} for one in evidence.weights)
-        return average((count, bits) for precisions in told for bits, count in precisions.items())
+        return average(
+            (count, convention.of_code(bits, signed=_convention(one.row.spec) is Convention.SIGNED))
+            for one in evidence.weights
+            for bits, count in (one.seen_precisions or {one.nominal_bits: one.row.elements}).items()
+        )
     return average(_feature_maps(evidence, nominal=True).values())
+
+
+def _convention(spec: QuantizerSpec | None) -> Convention | None:
+    """What the codes of a weight are: those of an asymmetric grid have a zero point in the place of a sign."""
+    if spec is None:
+        return None
+    return Convention.SIGNED if spec.signed and spec.symmetric else Convention.UNSIGNED
 
 
 def _layer(one: SiteEvidence, widths: Widths) -> LayerBits:
@@ -62,7 +75,7 @@ def _layer(one: SiteEvidence, widths: Widths) -> LayerBits:
     return LayerBits(
         site=one.name,
         shape=one.row.shape,
-        convention=Convention.SIGNED if spec.signed and spec.symmetric else Convention.UNSIGNED,
+        convention=_convention(spec),
         precisions=one.precisions,
         levels=fit.distinct or None,
         scales=sets,

@@ -9,8 +9,8 @@ from suite.audit.figures import nominal_average
 from suite.audit.fits import State
 from suite.audit.sites import SiteEvidence
 from suite.audit.verdicts import Finding, contradicted, observes, of_problems, some, unseen, verified
+from suite.bits import FLOAT_BITS, Convention, average
 
-FLOAT_BITS = 32
 AVERAGE_TOLERANCE = 0.005
 """Relative difference up to which a claimed and a counted figure are the same."""
 EXACT = 1e-9
@@ -34,7 +34,7 @@ def _grid_average(evidence: Evidence, what: str) -> float:
         for tensor in evidence.plan.counted
         if tensor.is_weight is (what == "weight") and evidence.plan.quantizers_on(tensor)
     ]
-    return sum(count * bits for count, bits in found) / max(1, sum(count for count, _ in found))
+    return average(found)
 
 
 def _largest_map(evidence: Evidence, target: float) -> Finding:
@@ -102,10 +102,8 @@ def _without_sign(evidence: Evidence, claimed: float, what: str) -> bool:
     """Whether a claimed average is the counted one without the signs of the weights."""
     if what != "weight":
         return False
-    signed = [one for one in evidence.weights if one.row.spec is not None and one.row.spec.symmetric]
-    elements = sum(one.row.elements for one in evidence.weights)
-    less = nominal_average(evidence, what) - sum(one.row.elements for one in signed) / max(1, elements)
-    return bool(signed) and abs(claimed - less) <= AVERAGE_TOLERANCE * less
+    less = nominal_average(evidence, what, Convention.IMPLICIT_SIGN)
+    return less < nominal_average(evidence, what) and abs(claimed - less) <= AVERAGE_TOLERANCE * less
 
 
 @observes("weight_precision", "activation_precision")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.axes import AXES, Axis, Section, axes_of
+from suite.bits import NUMBER_BYTES
 from suite.errors import SuiteError
 from suite.reports import numbers
 from suite.reports.charts import Figure, difference_figure
@@ -257,7 +258,7 @@ def float_weight_bytes(entry: Entry) -> int | None:
         for row in entry.plan
         if row.get("role") == "weight" and isinstance(row.get("elements"), int)
     }
-    return 4 * sum(int(elements or 0) for elements in tensors.values()) or None
+    return NUMBER_BYTES * sum(int(elements or 0) for elements in tensors.values()) or None
 
 
 def _float_size(entry: Entry) -> str:
