@@ -82,9 +82,8 @@ class Published:
         return tuple(claim for claim in among if all(word in self._words(claim) for word in wanted))
 
     def _words(self, claim: Claim) -> str:
-        paper, table = self.papers[claim.paper], self.table_of(claim)
         held = (
-            claim.id, paper.title, table.title if table else "", claim.place, *claim.columns().values(),
+            claim.id, self.papers[claim.paper].title, claim.place, *claim.columns().values(),
             claim.value, claim.note, *(quantity.name for quantity in claim.quantities),
             *(doubt.kind for doubt in self.doubts_of(claim)),
         )  # fmt: skip
