@@ -29,8 +29,8 @@ WEIGHTS = ("conv:weight", "middle:weight", "linear:weight")
 
 
 def bench_of(checkpoints: ToyCheckpoints | None = None, **changes: Any) -> ToyBench:
-    start = {"initialization_examples": "all", "activation_range": "min-max", "step_gradient_scale": "not-applicable"}
-    bench = toy_bench(toy_setting(**{**start, **BitLevelSparsity.recommended, **changes}))
+    start = {"initialization_examples": "all", "activation_parameters": "dynamic", "activation_range": "min-max"}
+    bench = toy_bench(toy_setting(**{**BitLevelSparsity.recommended, **start, **changes}))
     bench.checkpoints = checkpoints or ToyCheckpoints()
     return bench
 
