@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NoReturn, TypeAlias
 
@@ -71,13 +71,17 @@ def pretty_json(value: object, where: str = "value") -> str:
 
 def parse_json(content: bytes, where: str) -> Json:
     """Read JSON that somebody else wrote. Every defect is a `RecordError` that names `where`."""
-    if len(content) > MAXIMUM_JSON_BYTES:
-        raise RecordError(f"{where} has {len(content)} bytes, more than the {MAXIMUM_JSON_BYTES} a record may have")
+    # `plain` also refuses 1e999, which reads as infinity.
+    return plain(decode_json(content, where, no_duplicates(where)), where)
 
-    def no_constant(text: str) -> NoReturn:
-        raise RecordError(f"{where} holds {text}, which a record never holds")
 
-    def no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+Pairs: TypeAlias = "list[tuple[str, Json]]"
+
+
+def no_duplicates(where: str) -> Callable[[Pairs], dict[str, Json]]:
+    """A hook for `decode_json` that refuses an object which says a key twice."""
+
+    def checked(pairs: Pairs) -> dict[str, Json]:
         result: dict[str, Json] = {}
         for key, item in pairs:
             if key in result:
@@ -85,8 +89,19 @@ def parse_json(content: bytes, where: str) -> Json:
             result[key] = item
         return result
 
+    return checked
+
+
+def decode_json(content: bytes, where: str, of_pairs: Callable[[Pairs], dict[str, Json]] | None = None) -> object:
+    """JSON of bounded size as Python values, not yet checked by `plain`; `of_pairs` makes the objects."""
+    if len(content) > MAXIMUM_JSON_BYTES:
+        raise RecordError(f"{where} has {len(content)} bytes, more than the {MAXIMUM_JSON_BYTES} a record may have")
+
+    def no_constant(text: str) -> NoReturn:
+        raise RecordError(f"{where} holds {text}, which a record never holds")
+
     try:
-        parsed = json.loads(content.decode("utf-8"), parse_constant=no_constant, object_pairs_hook=no_duplicates)
+        return json.loads(content.decode("utf-8"), parse_constant=no_constant, object_pairs_hook=of_pairs)
     except UnicodeDecodeError as error:
         raise RecordError(f"{where} is not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:
@@ -95,4 +110,3 @@ def parse_json(content: bytes, where: str) -> Json:
         raise RecordError(f"{where} is nested deeper than {MAXIMUM_DEPTH} levels") from error
     except ValueError as error:  # integers with thousands of digits
         raise RecordError(f"{where} holds a number that cannot be read: {error}") from error
-    return plain(parsed, where)  # also refuses 1e999, which reads as infinity

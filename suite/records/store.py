@@ -80,7 +80,7 @@ class Store:
         folder = self.folder(run_id)
         if not folder.is_dir():
             return None
-        record = Record.from_json(_read(folder / RECORD, MAXIMUM_JSON_BYTES), f"{run_id}/{RECORD}")
+        record = Record.from_json(read_bounded(folder / RECORD, MAXIMUM_JSON_BYTES), f"{run_id}/{RECORD}")
         if record.run_id != run_id:
             raise RecordError(f"{run_id}/{RECORD} is the record of another run, {record.run_id}")
         return record
@@ -249,7 +249,7 @@ def _manifest(contents: Mapping[str, bytes]) -> bytes:
 
 def _read_manifest(path: Path, run_id: str) -> dict[str, tuple[int, str]]:
     where = f"{run_id}/{MANIFEST}"
-    document = parse_json(_read(path, MAXIMUM_JSON_BYTES), where)
+    document = parse_json(read_bounded(path, MAXIMUM_JSON_BYTES), where)
     files = document.get("files") if isinstance(document, dict) and document.get("manifest") == 1 else None
     if not isinstance(files, dict) or RECORD not in files:
         raise RecordError(f"{where} is not a manifest")
@@ -262,7 +262,7 @@ def _read_manifest(path: Path, run_id: str) -> dict[str, tuple[int, str]]:
     return result
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int) -> bytes:
     """The content of a regular file of bounded size, opened without following a link out of the store."""
     where = f"{path.parent.name}/{path.name}"
     try:
