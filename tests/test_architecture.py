@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": set(),
     "models": {"tasks", "shipped"},
     "plan": {"axes", "bits", "quantizers", "models"},
-    "methods": {"axes", "plan", "quantizers"},
+    "methods": {"axes", "bits", "plan", "quantizers"},
     "audit": {"axes", "bits", "plan", "quantizers", "models"},
     "harness": {
         "axes",

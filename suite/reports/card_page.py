@@ -262,11 +262,13 @@ def float_weight_bytes(entry: Entry) -> int | None:
 
 
 def _float_size(entry: Entry) -> str:
-    size = float_weight_bytes(entry)
+    what, size = "its weights alone", float_weight_bytes(entry)
+    if entry.bits is not None:
+        what, size = "the same numbers", entry.bits.float_bytes
     if size is None or not entry.measured.model_bytes:
         return ""
     times = numbers.number(round(size / entry.measured.model_bytes, 1), 1)
-    return f"its weights alone take {numbers.byte_size(size)} in float, {times} times as much"
+    return f"{what} take {numbers.byte_size(size)} in float, {times} times as much"
 
 
 def _epochs(costs: Mapping[str, Any]) -> str:

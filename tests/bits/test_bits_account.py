@@ -7,7 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from suite.bits import BitAccount, Convention, FeatureMap, LayerBits, Widths, read_account
 from suite.errors import RecordError
@@ -29,6 +32,20 @@ MAPS = (FeatureMap("input", 9, 8), FeatureMap("first", 36, 3), FeatureMap("sum",
 ACCOUNT = BitAccount((FIRST, MIXED, CHANNELS, GONE, FLOAT), MAPS, 3, 2, other_numbers=11)
 
 WEIGHTS = [8] * 36 + [0] * 7 + [2] * 6 + [3] * 4 + [5] + [4] * 10 + [2] * 5 + [0] * 6 + [32] * 8
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.sampled_from([Widths.PER_WEIGHT, Widths.PER_CHANNEL]))
+def test_a_layer_takes_what_packing_its_weights_and_its_map_takes(bits: list[int], widths: Widths) -> None:
+    """Against real bytes: every weight a string of its own bits, every entry of the map the index of a width."""
+    counts = {width: bits.count(width) for width in bits}
+    layer = LayerBits("a:weight", (len(bits), 1), Convention.SIGNED, counts, widths=widths)
+    values = "".join("1" * width for width in bits)
+    different = sorted(set(bits))
+    digits = len(format(len(different) - 1, "b")) if len(different) > 1 else 0
+    names = "".join(format(different.index(width), "b").zfill(digits) for width in bits) if digits else ""
+    assert len(names) == digits * len(bits)
+    packed = [len(np.packbits(np.array([int(bit) for bit in text], dtype=np.uint8))) for text in (values, names)]
+    assert [layer.weight_bytes, layer.map_bytes] == packed
 
 
 def test_averages_over_every_weight() -> None:

@@ -109,6 +109,13 @@ def test_sums_are_those_of_the_account() -> None:
     ]
 
 
+def test_the_size_is_set_against_that_of_the_same_numbers_in_float() -> None:
+    account = per_layer((8, 4, 4))
+    text = Page(render_card_html(None, make_record(bits=account.to_dict(), model_bytes=4976))).text
+    # Three layers of 2048 weights and 70 other numbers, 4 bytes each.
+    assert "the same numbers take 24.9 kB in float, 5 times as much" in text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_a_page_without_an_account_has_no_map() -> None:
     assert "Bits, layer by layer" not in Page(render_card_html(make_card(), make_record())).text
     assert "Bits, layer by layer" not in render_card_markdown(make_card(), make_record())
