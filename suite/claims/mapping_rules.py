@@ -54,12 +54,12 @@ def _comparison(
         for id, count in Counter(ids).items():
             if count > 1:
                 complain((*place, key), f"'{id}' is given {count} times")
-    for at, contrast in enumerate(comparison.contrasts):
+    for contrast in comparison.contrasts:
         for id in (contrast.of, contrast.minus):
             if id and id not in rows:
                 complain((*place, "contrasts"), f"no row is called '{id}'", suggestion(id, rows))
         if contrast.of == contrast.minus:
-            complain((*place, "contrasts", at), f"'{contrast.of}' is compared with itself")
+            complain((*place, "contrasts"), f"'{contrast.of}' is compared with itself")
     for row in comparison.rows:
         for level in comparison.at:
             for what, parts in (
