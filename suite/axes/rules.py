@@ -38,6 +38,12 @@ class Contradiction:
 
 
 LEARNED = ("learned-step", "learned-min-max")
+# Whose scale each weight's grid may have, by what shares a bit-width. Any scale serves where a layer does.
+_SCALES_FOR_WIDTHS = {
+    "per-layer": ("per-channel", "per-tensor", "per-group", "per-weight"),
+    "per-channel": ("per-channel", "per-weight"),
+    "per-weight": ("per-weight", "per-tensor"),
+}
 FIXED_WIDTHS = (*GRID_BITS, FLOAT_BITS)
 FIXED_WIDTHS_TEXT = "1-8, 16 or 32 (not quantized)"
 
@@ -73,14 +79,9 @@ RULES = (
     ),
     Rule(
         ("weight_granularity", "bit_width_granularity"),
-        "a channel or weight with a bit-width of its own needs a scale of its own",
-        lambda v: (
-            (
-                v["bit_width_granularity"] in ("per-channel", "per-weight")
-                and v["weight_granularity"] in ("per-tensor", "per-group")
-            )
-            or (v["bit_width_granularity"] == "per-weight" and v["weight_granularity"] == "per-channel")
-        ),
+        "a channel with a bit-width of its own needs a scale of its own; so does a weight, unless all grids of a "
+        "tensor are nested in one, with steps that are its step times powers of two",
+        lambda v: v["weight_granularity"] not in _SCALES_FOR_WIDTHS[str(v["bit_width_granularity"])],
     ),
     Rule(
         ("skip_connection", "residual_connection"),

@@ -39,7 +39,8 @@ class Trained:
     """What a training left to say: its steps, the mean loss between two looks, the best validation score if any.
 
     `step_sizes` holds the mean step of every quantizer that learns, by name: at the start, and at every look.
-    `looked_at` says after how many training steps each of these was taken.
+    `looked_at` says after how many training steps each of these was taken. `watched` has what the method asked for, at
+    the same places.
     """
 
     steps: int
@@ -47,6 +48,7 @@ class Trained:
     best_validation: float | None = None
     looked_at: tuple[int, ...] = ()
     step_sizes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    watched: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def train(
@@ -98,7 +100,7 @@ def _train(
     own = beside.own_optimizer()
     ratios = [group["lr"] / recipe.learning_rate if recipe.learning_rate else 1.0 for group in optimizer.param_groups]
     keeper = _BestKeeper(model, validation, recipe.batch_size)
-    looks = _Looks(total, quantizers)
+    looks = _Looks(total, quantizers, list(beside.watched.values()))
     optimizers = [optimizer] if own is None else [optimizer, own]
     state = _State(work, model, optimizers, keeper, looks, name=name, recipe=recipe)
     fast = worth_compiling(recipe.compilation, model, total)
@@ -152,8 +154,15 @@ def _train(
     model.eval()
     if statistics is Statistics.RE_ESTIMATED and not keep_end:
         re_estimate(work, door, recipe.batch_size)
-    sizes = dict(zip(learned, zip(*looks.sizes, strict=True), strict=True))
-    return Trained(total, tuple(looks.losses), keeper.best, tuple(looks.places), sizes)
+    numbers = list(zip(*looks.sizes, strict=True))
+    return Trained(
+        total,
+        tuple(looks.losses),
+        keeper.best,
+        tuple(looks.places),
+        dict(zip(learned, numbers[: len(learned)], strict=True)),
+        dict(zip(beside.watched, numbers[len(learned) :], strict=True)),
+    )
 
 
 def length(work: Workbench, recipe: Recipe, door: DataDoor) -> tuple[int, int]:
@@ -239,12 +248,15 @@ class _Look:
 class _Looks:
     """Sums losses on the device and fetches their mean now and then; a sum that is not finite ends the run.
 
-    What learned steps are by then is fetched along.
+    What learned steps are by then, and what the method watches, is fetched along.
     """
 
-    def __init__(self, total: int, quantizers: Sequence[Quantizer | LearnedClip]) -> None:
+    def __init__(
+        self, total: int, quantizers: Sequence[Quantizer | LearnedClip], watched: Sequence[Callable[[], Tensor]]
+    ) -> None:
         self.total = total
         self.quantizers = quantizers
+        self.watched = watched
         self.places = [0]
         self.sizes = [self._sizes()]
         self.every = max(1, total // LOOKS)
@@ -270,15 +282,18 @@ class _Looks:
         self.places.append(step + 1)
         self.sizes.append(self._sizes())
         if not all(map(math.isfinite, self.sizes[-1])):  # the loss is of the network before the update
-            raise Diverged(f"a quantization step is not finite after {step + 1} of {self.total} steps")
+            what = "what is learned beside the weights" if self.watched else "a quantization step"
+            raise Diverged(f"{what} is not finite after {step + 1} of {self.total} steps")
         return look
 
     def _sizes(self) -> list[float]:
-        """The mean step of every quantizer, in one transfer from the device."""
-        if not self.quantizers:
+        """The mean step of every quantizer and what is watched, in one transfer from the device."""
+        means = [one.scale.detach().mean() for one in self.quantizers]
+        numbers = [*means, *(look().detach() for look in self.watched)]
+        if not numbers:
             return []
-        means: list[float] = torch.stack([one.scale.detach().mean() for one in self.quantizers]).double().tolist()
-        return means
+        fetched: list[float] = torch.stack([number.double() for number in numbers]).tolist()
+        return fetched
 
     def take_up(self, tensors: Mapping[str, Tensor], count: int, first: float, device: torch.device) -> None:
         self.losses = tensors["losses"].tolist()
