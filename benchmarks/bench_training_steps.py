@@ -5,7 +5,8 @@ happens between two batches that it takes from its data door. The doors give bat
 other, so that a busy machine slows all of them alike; what is asserted is the median of the ratios of neighbours.
 Everything is compiled, the float network too. Beside that, what it costs to load and to augment a batch.
 
-SUITE_BENCH_MODEL, SUITE_BENCH_ROUNDS and SUITE_BENCH_COMPILE make a quick look of it (digits-resnet, 2, never).
+SUITE_BENCH_MODEL, SUITE_BENCH_ROUNDS and SUITE_BENCH_COMPILE make a quick look of it (digits-resnet, 2, never), which
+shows that everything runs and is held to no bound.
 """
 
 from __future__ import annotations
@@ -40,19 +41,20 @@ from suite.tasks.images import augment
 MODEL = os.environ.get("SUITE_BENCH_MODEL", "resnet20")
 ROUNDS = int(os.environ.get("SUITE_BENCH_ROUNDS", "11"))
 COMPILE = Compilation(os.environ.get("SUITE_BENCH_COMPILE", "always"))
+MEASURES = MODEL == "resnet20" and COMPILE is Compilation.ALWAYS
 BATCH = 128
 WARM_UP = 3
 """Steps that are not looked at: the first is compiled, and memory finds its places."""
 ENDLESS = 10**6
 THREADS = min(2, os.cpu_count() or 1)
-CHANNELS, SIDE = (3, 32) if MODEL == "resnet20" else (1, 8)
+CHANNELS, SIDE = (1, 8) if MODEL.startswith("digits") else (3, 32)
 
 FLOAT = "float"
 BOUNDS: dict[str, float | None] = {
     "lsq": 1.25,
     "lsq_mse": 1.25,
     "mse_fixed": 1.25,
-    "linear_qat": 1.25,
+    "linear_qat": 1.4,  # beside its grids it looks for the smallest and the largest value of every tensor
     "dorefa": 1.4,
     "pact": 1.4,
     "smol": 2.0,
@@ -197,7 +199,7 @@ def test_a_step_costs_little_more_than_a_float_step(seconds: dict[str, list[floa
     median = statistics.median(seconds[name])
     print(f"{name}: {median * 1000:.0f} ms, {ratio:.2f} float steps (at most {bound})")
     assert len(ratios) == ROUNDS
-    assert bound is None or ratio <= bound
+    assert not MEASURES or bound is None or ratio <= bound
 
 
 @pytest.mark.parametrize("transform", ["test", "augmented"])
@@ -216,4 +218,4 @@ def test_loading_a_batch_is_never_the_bottleneck(seconds: dict[str, list[float]]
         taken.append(time.perf_counter() - start)
     share = statistics.median(taken[1:]) / statistics.median(seconds[FLOAT])
     print(f"a batch of 128 images in '{transform}' preprocessing: {share:.1%} of a float step")
-    assert MODEL != "resnet20" or share <= LOADING_BOUND
+    assert not MEASURES or share <= LOADING_BOUND

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from suite.quantizers.grids import parameters_from_range
 from suite.quantizers.layout import from_rows, to_rows
 from suite.quantizers.quantizer import Quantizer
+from suite.quantizers.spec import Granularity, QuantizerSpec
 
 
 class FollowingQuantizer(nn.Module):
@@ -41,9 +42,7 @@ class FollowingQuantizer(nn.Module):
     def follow(self, x: Tensor) -> None:
         """Take this tensor into the range, and give the quantizer inside the grid that covers it."""
         spec = self.quantizer.spec
-        parts = to_rows(x, spec)
-        low = from_rows([rows.amin(1) for rows in parts], x.shape, spec)
-        high = from_rows([rows.amax(1) for rows in parts], x.shape, spec)
+        low, high = _extremes(x, spec)
         if not self.quantizer.is_weight:
             low = torch.lerp(low, self.low, self.momentum)
             high = torch.lerp(high, self.high, self.momentum)
@@ -52,3 +51,13 @@ class FollowingQuantizer(nn.Module):
         scale, zero_point = parameters_from_range(low, high, spec)
         self.quantizer.scale = scale
         self.quantizer.zero_point = torch.zeros_like(scale) if zero_point is None else zero_point
+
+
+def _extremes(x: Tensor, spec: QuantizerSpec) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of what shares parameters, in the shape of the scale."""
+    if spec.granularity is Granularity.PER_TENSOR:
+        return x.amin(), x.amax()  # as one row, an activation with its channels innermost would be copied first
+    parts = to_rows(x, spec)
+    low = from_rows([rows.amin(1) for rows in parts], x.shape, spec)
+    high = from_rows([rows.amax(1) for rows in parts], x.shape, spec)
+    return low, high

@@ -106,7 +106,17 @@ def test_the_best_state_so_far_is_not_forgotten(saves: list[int]) -> None:
     assert killed_after(saves, setting, recipe) == expected
 
 
-@pytest.mark.parametrize("setting", [{"incomplete_batches": "dropped"}, {"batch_norm": "folded"}], ids=str)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"incomplete_batches": "dropped"},
+        {"batch_norm": "folded"},
+        {"batch_norm_statistics": "frozen"},
+        {"batch_norm_statistics": "re-estimated"},
+        {"activation_range": "three"},
+    ],
+    ids=str,
+)
 def test_other_settings_continue_too(setting: dict[str, Any]) -> None:
     assert killed_after([4], setting, RECIPE) == unbroken(setting, RECIPE)
 
