@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ import torch
 from torch import nn
 from toys import ToyBench, ToyCheckpoints, ToyProgress, toy_bench, toy_setting
 
+from suite.cards import load_card
 from suite.errors import SuiteError, Unsupported
+from suite.harness.evaluate import evaluate
+from suite.harness.request import resolve
 from suite.methods.api import Claims, Diverged
 from suite.methods.bsq import BitLevelSparsity, BsqOptions
 from suite.methods.engines.bit_sparsity import SparsityRecipe, bit_penalty
@@ -25,6 +29,7 @@ from suite.quantizers.bit_planes import TrainedPlanes, TrainedWhole
 SHORT: dict[str, Any] = {
     "steps": 12, "batch_size": 16, "adjust_every": 4, "fine_tuning_steps": 4, "learning_rate": 0.2, "penalty": 0.3,
 }  # fmt: skip
+CARD = Path(__file__).parents[2] / "cards" / "bsq.yaml"
 WEIGHTS = ("conv:weight", "middle:weight", "linear:weight")
 
 
@@ -380,3 +385,25 @@ def test_a_penalty_that_empties_the_network_is_named() -> None:
     again(0.0)
     with pytest.raises(Diverged, match="or the penalty 1000 is: it has emptied 3 of 3 weights"):
         again(1000.0)
+
+
+def test_the_audit_counts_what_the_method_counted(tmp_path: Path) -> None:
+    options = ["steps=60", "adjust_every=20", "fine_tuning_steps=10", "penalty=20.0"]
+    request = resolve(load_card(CARD), assignments=["weight_bits=7", "time_limit=1e6"], options=options)
+    record = evaluate(request, tmp_path).record
+    assert record.audit is not None
+    verdicts = {axis: found["verdict"] for axis, found in record.audit["axes"].items()}
+    assert "contradicted" not in verdicts.values()
+    assert {verdicts[axis] for axis in ("weight_bits", "weight_precision", "sign_bit")} == {"verified"}
+    assert record.average_weight_bits == pytest.approx(record.figures["average_bits"], rel=1e-5)
+    assert record.figures["within_bound"] is True
+    assert 0 < record.figures["average_planes"] < record.figures["average_bits"] < 7
+
+
+def test_the_audit_contradicts_an_average_above_the_bound(tmp_path: Path) -> None:
+    options = ["steps=2", "adjust_every=2", "fine_tuning_steps=1", "penalty=0.0"]
+    record = evaluate(resolve(load_card(CARD), assignments=["time_limit=1e6"], options=options), tmp_path).record
+    assert record.audit is not None
+    contradicted = [axis for axis, found in record.audit["axes"].items() if found["verdict"] == "contradicted"]
+    assert contradicted == ["weight_bits"]
+    assert record.figures["within_bound"] is False

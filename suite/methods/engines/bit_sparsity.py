@@ -3,6 +3,9 @@
 The first phase is cut into intervals. Between two of them planes are made binary again and empty ones go, so that
 parameters change their shape: every interval is a training with an optimizer and a checkpoint of its own, in a window
 of one schedule. Its end is kept, so a run that was killed finds the planes of its interval again.
+
+A step of the first phase walks over 2n numbers for each weight, in the forward pass, in the penalty, in the update and
+in the limits after it: memory, not arithmetic, is what it costs beyond a step of the float network.
 """
 
 from __future__ import annotations
