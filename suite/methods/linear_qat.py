@@ -70,6 +70,11 @@ class LinearTraining(Method):
             "range_momentum",
         ),
         Note(
+            about="ranges of activations that are no moving averages",
+            ours="axis activation_range: min-max keeps those of calibration, three is [0, 3]; with axis "
+            "activation_parameters set to dynamic min-max is that of each batch",
+        ),
+        Note(
             about="when activations begin to be quantized",
             ours="at the first step, because their ranges start from calibration examples",
             paper="after some steps of training, where ranges start with it",
