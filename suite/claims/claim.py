@@ -148,7 +148,7 @@ class Claim:
     @property
     def is_float(self) -> bool:
         """A number of the network before anything was quantized."""
-        return self.weight_bits == self.activation_bits == FLOAT_BITS
+        return self.weight_bits == FLOAT_BITS and self.activation_bits in (FLOAT_BITS, None)
 
     @property
     def value(self) -> str:

@@ -6,10 +6,10 @@ What to run is decided first (`plan`), then it is run like any study, then publi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from suite.claims.claim import Kind, Table
+from suite.claims.claim import PROSE, Kind, Table
 from suite.claims.compare import Line, Verdict, compare
 from suite.claims.library import Published
 from suite.claims.mapping import Comparison, PaperMapping, Statement
@@ -21,6 +21,7 @@ from suite.studies.expectations import answer
 from suite.studies.matching import matched, selected
 from suite.studies.study import Expectation, Number, Ordering
 
+NOBODY = "no study that comes with the suite asks this"
 ANSWERS = {Answered.HOLDS: Verdict.HOLDS, Answered.FAILS: Verdict.FAILS, Answered.OPEN: Verdict.OPEN}
 
 
@@ -37,14 +38,24 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Unasked:
-    """Claims that nothing answers: of one table, with the reason and what the paper's own numbers need."""
+class Refused:
+    """What a study asks and cannot answer here: at this size, or without its weights or data."""
+
+    study: str
+    why: str
+    tables: tuple[str, ...]
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Left:
+    """Claims whose numbers themselves are not judged: of one table, with the reason and what they need."""
 
     table: str
     title: str
     claims: int
     why: str
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,30 +80,40 @@ class Answer:
 
 def plan(
     published: Published, mappings: Sequence[PaperMapping], scope: str, size: str
-) -> tuple[tuple[Part, ...], Mapping[str, str]]:
-    """The parts to run for `PAPER[/TABLE]`, and table -> why a study that asks the same cannot at this size."""
+) -> tuple[tuple[Part, ...], tuple[Refused, ...]]:
+    """What to run for `PAPER[/TABLE]`, and what no study can answer at this size though it asks the same."""
     paper, table = published.scope(scope)
     parts: list[Part] = []
-    cannot: dict[str, str] = {}
+    refused: list[Refused] = []
     for mapping in mappings:
         comparisons = tuple(held for held in mapping.comparisons if table in ("", held.table))
         statements = tuple(held for held in mapping.statements if not table or _is_of(held, paper, table))
         if mapping.paper != paper or not (comparisons or statements):
             continue
         study = load_study(mapping.study)
-        asked = {held.table for held in comparisons}
         if size not in [held.name for held in study.sizes]:
             sizes = ", ".join(held.name for held in study.sizes)
-            cannot |= dict.fromkeys(asked, f"the study {study.id} has the sizes {sizes} alone")
+            refused.append(_refused(study, f"it has the sizes {sizes} alone", comparisons, statements))
             continue
         part = _part(mapping, study, size, comparisons, statements, published)
-        cannot |= dict.fromkeys(
-            asked - {held.table for held in part.comparisons},
-            f"the study {study.id} has no such cells at the size {size}",
-        )
+        answered = {held.table for held in part.comparisons}
+        lost = [held for held in comparisons if held.table not in answered]
+        unsaid = [held for held in statements if held not in part.statements]
+        if lost or unsaid:
+            refused.append(_refused(study, f"it has no such cells at the size {size}", lost, unsaid))
         if part.cells:
             parts.append(part)
-    return tuple(parts), cannot
+    return tuple(parts), tuple(refused)
+
+
+def not_met(part: Part, why: str) -> Refused:
+    """A part whose weights or data are not at hand."""
+    return _refused(part.study, why, part.comparisons, part.statements)
+
+
+def _refused(study: Study, why: str, comparisons: Sequence[Comparison], statements: Sequence[Statement]) -> Refused:
+    tables = tuple(dict.fromkeys(held.table for held in comparisons))
+    return Refused(study.id, why, tables, tuple(statements))
 
 
 def _is_of(statement: Statement, paper: str, table: str) -> bool:
@@ -153,34 +174,38 @@ def results(part: Part, published: Published, evidence: Evidence) -> Answer:
     return Answer(part, lines, tuple(said))
 
 
-def unasked(
-    published: Published, scope: str, answers: Sequence[Answer], cannot: Mapping[str, str]
-) -> tuple[Unasked, ...]:
-    """Tables of results whose numbers themselves are not reproduced, with the reason and what they need."""
+def left_over(
+    published: Published, scope: str, answers: Sequence[Answer], refused: Sequence[Refused]
+) -> tuple[Left, ...]:
+    """Tables of results, and sentences, whose numbers themselves are not judged, with the reason and what they need."""
     paper_id, wanted = published.scope(scope)
     paper = published.papers[paper_id]
+    judged = {
+        id
+        for answer in answers
+        for line in answer.lines
+        if line.verdict in (Verdict.REPRODUCED, Verdict.DIFFERS)
+        for id in line.claims
+    }
     found = []
     for table in paper.tables:
-        if wanted not in ("", table.id) or table.kind is not Kind.RESULTS:
-            continue
-        own = published.of(f"{paper_id}/{table.id}")
-        reproduced = {
-            id
-            for answer in answers
-            for line in answer.lines
-            if line.verdict in (Verdict.REPRODUCED, Verdict.DIFFERS)
-            for id in line.claims
-        }
-        left = [claim for claim in own if claim.id not in reproduced]
-        if left:
-            found.append(Unasked(table.id, table.title, len(left), _why(table, answers, cannot), table.needs))
+        if wanted in ("", table.id) and table.kind is Kind.RESULTS:
+            claims = [claim for claim in published.of(f"{paper_id}/{table.id}") if claim.id not in judged]
+            if claims:
+                why = _why(table, answers, refused)
+                found.append(Left(table.id, table.title, len(claims), why, table.needs))
+    if wanted in ("", PROSE):
+        said = {id for answer in answers for held in answer.said for id in held.statement.claims}
+        claims = [claim for claim in published.of(f"{paper_id}/{PROSE}") if claim.id not in said]
+        if claims:
+            found.append(Left(PROSE, "numbers in sentences", len(claims), f"{NOBODY}; many of them are settings"))
     return tuple(found)
 
 
-def _why(table: Table, answers: Sequence[Answer], cannot: Mapping[str, str]) -> str:
+def _why(table: Table, answers: Sequence[Answer], refused: Sequence[Refused]) -> str:
     lines = [line for answer in answers for line in answer.lines if line.table == table.id]
     if any(line.reproduced is not None for line in lines):
         return "the question is asked above, of another network"
     if lines:
         return lines[0].reason
-    return cannot.get(table.id, "no study that comes with the suite asks this")
+    return next((f"the study {held.study}: {held.why}" for held in refused if table.id in held.tables), NOBODY)

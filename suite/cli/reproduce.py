@@ -62,16 +62,16 @@ def command(
     """
     from suite.claims import load_published
     from suite.claims.mapping import load_mappings
-    from suite.claims.reproduce import plan, results, unasked
+    from suite.claims.reproduce import left_over, not_met, plan, results
     from suite.cli.reproduce_answer import as_data, as_text
     from suite.cli.study_answer import contradicted
     from suite.records import Store
     from suite.studies.evidence import Evidence
 
     published = load_published()
-    parts, cannot = plan(published, load_mappings(), scope, size)
+    parts, beforehand = plan(published, load_mappings(), scope, size)
     files = _given(parts, weights)
-    reasons = dict(cannot)
+    refused = list(beforehand)
     answers: list[Answer] = []
     measured: list[CellResult] = []
     for part, own in zip(parts, files, strict=True):
@@ -82,14 +82,14 @@ def command(
             try:
                 conditions = conditions_of(part.study, size, own, data, device, threads, runs)
             except (StudyError, DataMissing) as error:
-                reasons |= {held.table: f"{part.study.id}: {error}" for held in part.comparisons}
+                refused.append(not_met(part, str(error)))
                 continue
             found = run_with_display(part.study, size, part.cells, conditions, jobs, quiet)
         measured += found
         answers.append(results(part, published, Evidence(found, Store(runs))))
-    left = unasked(published, scope, answers, reasons)
-    data_ = as_data(scope, size, answers, left)
-    emit(data_, as_text(published, scope, size, answers, left), as_json)
+    left = left_over(published, scope, answers, refused)
+    data_ = as_data(scope, size, answers, refused, left)
+    emit(data_, as_text(published, scope, size, answers, refused, left), as_json)
     return 1 if any(result.state == "failed" or contradicted(result) for result in measured) else 0
 
 

@@ -13,17 +13,20 @@ from suite.cli.output import columns
 if TYPE_CHECKING:
     from suite.claims import Published
     from suite.claims.compare import Line
-    from suite.claims.reproduce import Answer, Said, Unasked
+    from suite.claims.reproduce import Answer, Left, Refused, Said
 
 COLOURS = {
     "reproduced": "green", "same order": "green", "holds": "green",
     "differs": "red", "other order": "red", "does not hold": "red",
 }  # fmt: skip
+WIDTH = 100
 MOST_SHOWN = 4
 """Published values shown one by one; more are shown as their range."""
 
 
-def as_data(scope: str, size: str, answers: Sequence[Answer], left: Sequence[Unasked]) -> dict[str, Any]:
+def as_data(
+    scope: str, size: str, answers: Sequence[Answer], refused: Sequence[Refused], left: Sequence[Left]
+) -> dict[str, Any]:
     """The one JSON object: every line with its claims, every statement, and what is not answered. Scores are shares."""
     return {
         "scope": scope,
@@ -40,6 +43,15 @@ def as_data(scope: str, size: str, answers: Sequence[Answer], left: Sequence[Una
         "lines": [_line_data(line) | {"study": answer.part.study.id} for answer in answers for line in answer.lines],
         "statements": [
             _said_data(said) | {"study": answer.part.study.id} for answer in answers for said in answer.said
+        ],
+        "not_run": [
+            {
+                "study": held.study,
+                "why": held.why,
+                "tables": list(held.tables),
+                "statements": [statement.says for statement in held.statements],
+            }
+            for held in refused
         ],
         "not_reproduced": [
             {
@@ -83,7 +95,14 @@ def _said_data(said: Said) -> dict[str, Any]:
     }
 
 
-def as_text(published: Published, scope: str, size: str, answers: Sequence[Answer], left: Sequence[Unasked]) -> str:
+def as_text(
+    published: Published,
+    scope: str,
+    size: str,
+    answers: Sequence[Answer],
+    refused: Sequence[Refused],
+    left: Sequence[Left],
+) -> str:
     """Tables side by side, then what the paper says in words, then what was not reproduced and what that needs."""
     paper = published.papers[published.scope(scope)[0]]
     lines = [click.style(f"{paper.title} ({size})", bold=True)]
@@ -91,7 +110,7 @@ def as_text(published: Published, scope: str, size: str, answers: Sequence[Answe
         if answer.lines or answer.said:
             lines += ["", f"asked by the study {answer.part.study.id}, {len(answer.part.cells)} cells"]
             told = f"{answer.part.mapping.differs} Size {size}: {answer.part.study.size(size).says}"
-            lines += textwrap.wrap(told, 100, initial_indent="  ", subsequent_indent="  ")
+            lines += _told(told, 2)
         for id in dict.fromkeys(line.table for line in answer.lines):
             table = paper.table(id)
             heading = f"{id}: {table.title}" if table is not None else id
@@ -101,16 +120,24 @@ def as_text(published: Published, scope: str, size: str, answers: Sequence[Answe
                 *_tables([held for held in answer.lines if held.table == id]),
             ]
         lines += _statements(answer.said)
+    if refused:
+        lines += ["", click.style("Not run", bold=True)]
+    for held in refused:
+        lines += _told(f"the study {held.study}: {held.why}", 2)
+        lines += _told("; ".join([*held.tables, *(statement.says for statement in held.statements)]), 6)
     if left:
-        lines += ["", click.style("Not reproduced", bold=True)]
-    for held in left:
-        lines.append(f"  {held.table}, {held.claims} claims: {held.why}")
-        lines += textwrap.wrap(
-            f"needs {'; '.join(held.needs)}", 100, initial_indent="      ", subsequent_indent="      "
-        )
+        lines += ["", click.style("Numbers that are not reproduced", bold=True)]
+    for rest in left:
+        lines += _told(f"{rest.table}, {rest.claims} claims: {rest.why}", 2)
+        lines += _told(f"needs {'; '.join(rest.needs)}", 6) if rest.needs else []
     if not answers and not left:
         lines += ["", "it states settings, no results: nothing here can be measured"]
     return "\n".join(lines)
+
+
+def _told(text: str, indent: int) -> list[str]:
+    blank = " " * indent
+    return textwrap.wrap(text, WIDTH, initial_indent=blank, subsequent_indent=blank, break_on_hyphens=False)
 
 
 def _tables(lines: Sequence[Line]) -> list[str]:

@@ -12,7 +12,7 @@ from study_samples import FLOAT_SCORE, STUDY, evidence_of, sample
 
 from suite.claims.compare import Basis, Kind, Line, Verdict
 from suite.claims.mapping import read_mapping
-from suite.claims.reproduce import Answer, Part, plan, results, unasked
+from suite.claims.reproduce import Answer, Part, left_over, not_met, plan, results
 from suite.errors import UnknownName
 from suite.studies import Cell, expand
 
@@ -150,31 +150,47 @@ def test_statements_take_the_verdict_of_their_expectation(
 
 def test_what_is_not_reproduced_is_listed_with_what_it_needs(tmp_path: Path) -> None:
     case = Case(tmp_path)
-    asked = case.answer(of(0.70, 0.50, 0.60, 0.30))
-    (left,) = unasked(case.published, "sample-paper", [asked], {})
-    assert (left.table, left.claims, left.needs) == ("table1", 10, ("ImageNet",))
-    assert left.why == "the question is asked above, of another network"
-    (refused,) = unasked(case.published, "sample-paper", [], {"table1": "no weights"})
-    assert refused.why == "no weights"
-    (nobody,) = unasked(case.published, "sample-paper", [], {})
+    table, prose = left_over(case.published, "sample-paper", [case.answer(of(0.70, 0.50, 0.60, 0.30))], [])
+    assert (table.table, table.claims, table.needs) == ("table1", 10, ("ImageNet",))
+    assert table.why == "the question is asked above, of another network"
+    assert (prose.table, prose.claims) == ("prose", 1)
+    (nobody,) = left_over(case.published, "sample-paper/table1", [], [])
     assert nobody.why == "no study that comes with the suite asks this"
-    assert unasked(case.published, "sample-paper/table2", [], {}) == ()  # it states settings, no results
-    own = Case(tmp_path, SMALL_ALONE)
-    (rest,) = unasked(own.published, "sample-paper", [own.answer(of(0.70, 0.50, 0.50, 0.40))], {})
-    assert rest.claims < 10  # numbers of the small network are judged, those of the large one are not
+    assert left_over(case.published, "sample-paper/table2", [], []) == ()  # it states settings, no results
+
+
+def test_numbers_that_are_judged_are_not_listed(tmp_path: Path) -> None:
+    case = Case(tmp_path, SMALL_ALONE)
+    answer = case.answer(of(0.70, 0.50, 0.50, 0.40))
+    judged = {id for line in answer.lines if line.verdict in ("reproduced", "differs") for id in line.claims}
+    assert judged
+    assert all(case.published.claim(id).model == "Small" for id in judged)
+    (left,) = left_over(case.published, "sample-paper/table1", [answer], [])
+    assert left.claims == 10 - len(judged)
+
+
+def test_what_lacks_its_weights_says_so_in_its_tables_and_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(tmp_path)
+    monkeypatch.setattr("suite.claims.reproduce.load_study", lambda name: case.study)
+    (part,), _ = plan(case.published, [case.mapping], "sample-paper", "smoke")
+    refused = not_met(part, "no weights")
+    assert (refused.study, refused.tables) == ("sample", ("table1",))
+    assert [statement.says for statement in refused.statements] == ["Good is good"]
+    (left,) = left_over(case.published, "sample-paper/table1", [], [refused])
+    assert left.why == "the study sample: no weights"
 
 
 def test_only_the_cells_that_are_asked_for_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(tmp_path, ONE_COMPARISON.partition("    statements:")[0])
     monkeypatch.setattr("suite.claims.reproduce.load_study", lambda name: case.study)
-    (part,), cannot = plan(case.published, [case.mapping], "sample-paper/table1", "smoke")
+    (part,), refused = plan(case.published, [case.mapping], "sample-paper/table1", "smoke")
     assert {cell.levels["bits"] for cell in part.cells} == {"4"}
-    assert cannot == {}
-    assert plan(case.published, [case.mapping], "sample-paper/table2", "smoke") == ((), {})
-    assert plan(case.published, [case.mapping], "sample-paper", "paper") == (
-        (),
-        {"table1": "the study sample has the sizes smoke alone"},
-    )
+    assert refused == ()
+    assert plan(case.published, [case.mapping], "sample-paper/table2", "smoke") == ((), ())
+    parts, (lacking,) = plan(case.published, [case.mapping], "sample-paper", "paper")
+    assert (parts, lacking.tables, lacking.why) == ((), ("table1",), "it has the sizes smoke alone")
     with pytest.raises(UnknownName, match="no paper is called 'nobody'"):
         plan(case.published, [case.mapping], "nobody", "smoke")
 

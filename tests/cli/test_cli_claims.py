@@ -155,17 +155,22 @@ def test_a_paper_is_reproduced_as_far_as_it_goes(mapped: Path, capsys: pytest.Ca
     assert run(["reproduce", "flexround/table2", "--recorded"]) == 0
     shown = capsys.readouterr().out
     assert f"{100 * scores[0]['reproduced']:.2f}" in shown
-    for text in ("95 % interval", "same question, other network", "Not reproduced", "Everything. Size smoke:"):
+    for text in ("95 % interval", "same question, other network", "not reproduced", "Everything. Size smoke:"):
         assert text in shown
 
 
 def test_what_cannot_be_run_here_says_what_it_needs(mapped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "reproduce", "flexround/table2", "--size", "small")
     assert found["lines"] == []
+    assert found["not_run"][0]["study"] == "tiny"
+    assert "the study needs the weights somebody.pt" in found["not_run"][0]["why"]
     assert "the study needs the weights somebody.pt" in found["not_reproduced"][0]["why"]
-    assert answer(capsys, "reproduce", "flexround", "--size", "paper")["not_reproduced"][1]["why"] == (
-        "the study tiny has the sizes smoke, small alone"
-    )
+    paper = answer(capsys, "reproduce", "flexround", "--size", "paper")
+    assert paper["not_run"] == [
+        {"study": "tiny", "why": "it has the sizes smoke, small alone", "tables": ["table2"], "statements": []}
+    ]
+    assert run(["reproduce", "flexround", "--size", "paper"]) == 0
+    assert "the study tiny: it has the sizes smoke, small alone" in capsys.readouterr().out
     (mapped / "other.pt").write_bytes(b"other")
     assert run(["reproduce", "flexround/table2", "--size", "small", "--weights", "other.pt"]) == 2
     assert "other.pt is not a weights file that is asked for here (asked for: somebody.pt)" in capsys.readouterr().err
