@@ -213,6 +213,11 @@ RULES = (
         lambda v: v["activation_range"] in GIVEN_RANGES and v["activation_symmetry"] == "asymmetric",
     ),
     Rule(
+        ("activation_range", "activation_granularity"),
+        "a given range is the same for every channel and token, so one scale serves the whole tensor",
+        lambda v: v["activation_range"] in GIVEN_RANGES and v["activation_granularity"] != "per-tensor",
+    ),
+    Rule(
         ("batch_norm", "batch_norm_statistics"),
         "what is folded into the weights has no statistics of its own any more",
         lambda v: v["batch_norm"] == "folded" and v["batch_norm_statistics"] != "running",

@@ -36,7 +36,7 @@ COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("signed_range", "full"): {"weight_symmetry": "symmetric"},
     ("unsigned_activations", "never"): {"activation_symmetry": "symmetric"},
     ("activation_range", "ema-min-max"): {"activation_parameters": "static"},
-    ("activation_range", "three"): {"activation_symmetry": "symmetric"},
+    ("activation_range", "three"): {"activation_symmetry": "symmetric", "activation_granularity": "per-tensor"},
     ("batch_norm_statistics", "frozen"): {"batch_norm": "float"},
     ("batch_norm_statistics", "re-estimated"): {"batch_norm": "float"},
     ("pooling", "low-precision-integer"): {"last_layer_activations": "same"},

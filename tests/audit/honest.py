@@ -148,8 +148,6 @@ LEARNED: Choices = {
     "gradient_mask": ("clip-then-round", "round-then-clip"),
     "step_gradient_scale": ("features", "all-elements", "elements-per-channel", "none"),
     "checkpoint": ("last", "best-on-validation"),
-    "batch_norm_statistics": ("running", "frozen", "re-estimated"),
-    "activation_range": ("learned-step", "three"),
     "training_transform": ("test", "augmented"),
     "labels": ("labeled", "pseudo-labeled"),
 }

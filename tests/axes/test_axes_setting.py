@@ -88,6 +88,10 @@ BREACHES = [
         {"activation_parameters": "dynamic", "activation_range": "ema-min-max"},
     ),
     ({"activation_range", "activation_symmetry"}, {"activation_range": "three"}),
+    (
+        {"activation_range", "activation_granularity"},
+        {"activation_range": "three", "activation_symmetry": "symmetric", "activation_granularity": "per-channel"},
+    ),
     ({"batch_norm", "batch_norm_statistics"}, {"batch_norm_statistics": "frozen"}),
     (
         {"activation_parameters", "initialization_examples"},

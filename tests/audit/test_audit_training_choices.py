@@ -1,4 +1,4 @@
-"""What the audit says of batch-norm statistics: equal to those of the float model, bit for bit, or not."""
+"""What the audit says of choices in training: batch-norm statistics, bit for bit, and activations on given ranges."""
 
 from __future__ import annotations
 
@@ -56,3 +56,11 @@ def test_statistics_are_equal_to_the_last_bit_or_not_at_all() -> None:
     assert not one.equals(Statistics.copied(mean, variance))
     assert not one.equals(Statistics(None, None))
     assert Statistics(None, None).equals(Statistics(None, None))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_activations_on_half_a_range_are_held_to_nothing_they_do_not_keep(bits: int) -> None:
+    setting = TRAINED.replace(activation_range="three", activation_bits=bits)
+    report = run_honestly(LearnedStepSize(LsqOptions(steps=3, batch_size=32, compile="never")), setting)
+    assert report.messages() == []
+    assert report.axes["activation_bits"].verdict is Verdict.VERIFIED
