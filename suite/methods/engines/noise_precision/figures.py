@@ -55,7 +55,7 @@ def claims_of(
 
 def histogram(precision: Tensor) -> dict[str, int]:
     """Bits -> number of weights."""
-    bits, counts = precision.unique(return_counts=True)
+    bits, counts = precision.unique(return_counts=True)  # type: ignore[no-untyped-call]
     return {str(int(one)): int(count) for one, count in zip(bits.tolist(), counts.tolist(), strict=True)}
 
 
