@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from suite.audit.capture import Statistics
-from suite.audit.fits import fit_site
+from suite.audit.fits import SiteFit, fit_site
 from suite.audit.observe import Edge, Observations, edges_of
+from suite.audit.precisions import seen_precisions
 from suite.audit.problems import Problem, problems_of
 from suite.audit.report import Figures
 from suite.audit.sites import SiteEvidence
 from suite.audit.views import View
-from suite.bits import BitAccount
+from suite.bits import BitAccount, Widths
 from suite.plan.anatomy import NETWORK, SWITCHES, Anatomy, Role, Site
 from suite.plan.table import Place, Plan, PlanRow
 from suite.quantizers.spec import BIT_WIDTHS, Granularity
@@ -134,7 +135,17 @@ class Evidence:
         ruled = bits_axis == f"{general}_bits" or self.setting[bits_axis] == "same"
         by_choice = ruled and self.setting[f"{general}_precision"] == "mixed"
         mixed = by_choice and not self.chosen
-        return SiteEvidence(row, site, switch, bits_axis, fit, views, missing, mixed, unasked, by_choice)
+        return SiteEvidence(
+            row, site, switch, bits_axis, fit, views, missing, mixed, unasked, by_choice,
+            seen_precisions=self._precisions(row, fit, views) if by_choice else None,
+        )  # fmt: skip
+
+    def _precisions(self, row: PlanRow, fit: SiteFit | None, views: tuple[View, ...]) -> Mapping[int, int] | None:
+        """Bits of single weights, where each may have its own and all of a tensor share a scale."""
+        single = self.setting["bit_width_granularity"] == Widths.PER_WEIGHT and row.role is Role.WEIGHT
+        if not single or fit is None or row.spec is None or row.spec.granularity is not Granularity.PER_TENSOR:
+            return None
+        return seen_precisions(views[0], fit)
 
     def _asked_elsewhere(self, row: PlanRow, site: Site) -> bool:
         """Whether a site that its own switch declares float may be on the plan's grid all the same.

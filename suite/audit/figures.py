@@ -51,7 +51,7 @@ def nominal_average(evidence: Evidence, what: str, convention: Convention = Conv
         return average(
             (count, convention.of_code(bits, signed=_convention(one.row.spec) is Convention.SIGNED))
             for one in evidence.weights
-            for bits, count in (one.seen_precisions or {one.nominal_bits: one.row.elements}).items()
+            for bits, count in one.nominal_precisions.items()
         )
     return average(_feature_maps(evidence, nominal=True).values())
 

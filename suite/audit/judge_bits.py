@@ -29,11 +29,15 @@ def _grid_average(evidence: Evidence, what: str) -> float:
     What an axis keeps in float is left out: that axis answers for it.
     """
     sites = {one.name: one for one in evidence.sites}
-    found = [
-        (tensor.elements, max(sites[name].nominal_bits for name in tensor.sites if sites[name].row.spec is not None))
-        for tensor in evidence.plan.counted
-        if tensor.is_weight is (what == "weight") and evidence.plan.quantizers_on(tensor)
-    ]
+    found: list[tuple[int, int]] = []
+    for tensor in evidence.plan.counted:
+        if tensor.is_weight is not (what == "weight") or not evidence.plan.quantizers_on(tensor):
+            continue
+        readers = [sites[name] for name in tensor.sites if sites[name].row.spec is not None]
+        widest = max(readers, key=lambda one: one.nominal_bits)
+        # What several sites read counts once, and a weight, which one site reads, may have bits for each of its values.
+        precisions = widest.nominal_precisions if tensor.is_weight else {widest.nominal_bits: tensor.elements}
+        found.extend((count, bits) for bits, count in precisions.items())
     return average(found)
 
 
@@ -123,7 +127,7 @@ def precision(evidence: Evidence, axis: str) -> Finding:
         if len(seen) < 2:
             return unseen("fewer than two sites were seen on a grid")
         return verified("fixed", f"the declared bits suffice for each of {len(seen)} sites")
-    widths = sorted({one.nominal_bits for one in seen})
+    widths = sorted({bits for one in seen for bits in one.nominal_precisions})
     if len(widths) > 1:
         return verified("mixed", f"grids of {', '.join(map(str, widths))} bits were seen")
     return unseen("all grids need the same bits, as mixed precision may choose as well")
@@ -155,11 +159,16 @@ def allowed_bit_widths(evidence: Evidence, axis: str) -> Finding:
 
 @observes("bit_width_granularity")
 def bit_width_granularity(evidence: Evidence, axis: str) -> Finding:
-    """A channel's bits cannot be told from how many codes it happens to use."""
+    """A channel's bits cannot be told from how many codes it happens to use; a weight's can, on nested grids."""
     if evidence.setting["weight_precision"] == "fixed":
         return unseen("all weights have the same bits")
     if evidence.setting[axis] == "per-layer":
         return unseen("a channel that needs fewer bits may simply use few of its codes")
+    single = [one for one in evidence.weights if one.seen_precisions is not None]
+    several = max(single, key=lambda one: len(one.precisions), default=None)
+    if several is not None and len(several.precisions) > 1:
+        shown = ", ".join(f"{count:,} weights of {bits}" for bits, count in several.precisions.items())
+        return verified("per-weight", f"precisions read off the values of {several.name}, in bits: {shown}")
     return unseen("bits of single channels or weights may be fewer than those of their layer for other reasons")
 
 

@@ -211,7 +211,7 @@ def _look(tensor: Tensor, spec: QuantizerSpec | None, *, is_weight: bool) -> Vie
             case Granularity.PER_GROUP if spec.group_size is not None:
                 sharings, group = (Sharing.CHANNEL, Sharing.GROUP), spec.group_size
     positions = max(positions_of(spec), FLOAT_POSITIONS) + 1
-    found = view(tensor, positions, sharings, axis=axis, group=group)
+    found = view(tensor, positions, sharings, axis=axis, group=group, counted=is_weight)
     if found.grid is None and spec is not None and spec.granularity is Granularity.PER_TENSOR and not is_weight:
         # Off one grid, but perhaps on one of its own in every channel: that decides which axis is contradicted.
         # Channels are the axis behind the batch in images and the last one in tokens.

@@ -65,6 +65,11 @@ class SiteEvidence:
         return self.seen_precisions or {self.observed_bits: self.row.elements}
 
     @property
+    def nominal_precisions(self) -> Mapping[int, int]:
+        """The same as the axes of bits tell it."""
+        return self.seen_precisions or {self.nominal_bits: self.row.elements}
+
+    @property
     def removed(self) -> bool:
         """Whether a method that chooses bits chose none: a weight of zeros. With fixed bits, zeros are stored, too."""
         return self.is_weight and self.by_choice and bool(self.views) and not any(view.nonzero for view in self.views)
@@ -78,7 +83,9 @@ class SiteEvidence:
             return 0
         if fit.state in (State.FLOAT, State.UNEVEN, State.MISSES_ZERO):
             return FLOAT_BITS
-        needed = bits_for(max(1, fit.positions - spare))
+        # Between two odd codes lies a position that no weight may have, so only every second one is a level.
+        codes = max(fit.distinct, (fit.positions + 1) // 2) if spec.without_zero else fit.positions
+        needed = bits_for(max(1, codes - spare))
         if self.mixed and fit.positions > 1:
             return needed
         held = spec.positions if spec.binary or spec.odd else 2**spec.bits + spare

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from suite.audit.levels import MAX_POSITIONS, Array, Grid, RowFits, count_distinct, distinct_values, fit, fit_rows
@@ -34,6 +35,7 @@ class View:
     distinct: how many distinct values it has, or at least has where they are more than `searched`.
     grid: one uniform grid for the whole tensor, of at most `searched` positions, if there is one.
     levels: its distinct values, sorted, where there is such a grid.
+    occurrences: how many elements have each of them, where that was asked for.
     rows: the same for every channel, group or token on its own.
     """
 
@@ -47,6 +49,7 @@ class View:
     levels: Array | None
     grid: Grid | None
     rows: dict[Sharing, RowFits] = field(default_factory=dict)
+    occurrences: NDArray[np.int64] | None = None
 
     @property
     def finite(self) -> bool:
@@ -60,8 +63,19 @@ class View:
         return self.grid.chance < SURPRISING or self.nonzero >= 4 * self.distinct + 16
 
 
-def view(tensor: Tensor, positions: int, sharings: tuple[Sharing, ...] = (), *, axis: int = 0, group: int = 0) -> View:
-    """Look at a tensor, for grids of up to `positions` positions; `axis` is the one of its channels."""
+def view(
+    tensor: Tensor,
+    positions: int,
+    sharings: tuple[Sharing, ...] = (),
+    *,
+    axis: int = 0,
+    group: int = 0,
+    counted: bool = False,
+) -> View:
+    """Look at a tensor, for grids of up to `positions` positions; `axis` is the one of its channels.
+
+    `counted`: also how often each of its levels occurs.
+    """
     values = tensor.detach().to(device="cpu", dtype=torch.float32)
     flat = values.reshape(-1).numpy()
     searched = min(max(positions, 2), MAX_POSITIONS)
@@ -83,7 +97,14 @@ def view(tensor: Tensor, positions: int, sharings: tuple[Sharing, ...] = (), *, 
         levels=levels if grid is not None else None,
         grid=grid,
         rows=rows,
+        occurrences=_occurrences(flat, levels) if counted and levels is not None and grid is not None else None,
     )
+
+
+def _occurrences(flat: np.ndarray, levels: Array) -> NDArray[np.int64]:
+    """How many values are nearest to each of the sorted levels."""
+    between = (levels[1:] + levels[:-1]) / 2
+    return np.bincount(np.searchsorted(between, flat), minlength=levels.size)
 
 
 def _levels(flat: np.ndarray, positions: int) -> tuple[Array | None, int]:
