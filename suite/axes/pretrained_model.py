@@ -16,7 +16,9 @@ AXES = (
         section=SECTION,
         question="Where do the float weights come from?",
         domain=Text(
-            words=("task-default",), refused=(NOT_REPORTED,), says="a text that names the source of the weights"
+            words=("task-default", "untrained"),
+            refused=(NOT_REPORTED,),
+            says="a text that names the source of the weights",
         ),
         default="task-default",
         costs={},

@@ -155,10 +155,12 @@ def why_stale_(run: str, read_data: bool, data: Path | None, weights: Path | Non
 
 def _weights_hash(record: Record, weights: Path | None) -> str | None:
     """Hash of the weights file that was given, or of the shipped baseline of the record's model."""
-    from suite.models.baselines import get_baseline, shipped_baselines
+    from suite.models.baselines import UNTRAINED, get_baseline, shipped_baselines
 
     if weights is not None:
         return get_baseline(record.model, weights).weights_hash
+    if record.setting.get("baseline_weights") == UNTRAINED:
+        return None  # drawn by torch, which looking at a run does not start
     shipped = shipped_baselines().get(record.model)
     return shipped.weights_hash if shipped is not None else None
 

@@ -48,6 +48,7 @@ def model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
     import torch
 
     from suite.models import build_model, shipped_baselines
+    from suite.models.scaling import find_architecture
     from suite.tasks import FACTS
 
     baseline = shipped_baselines().get(id)
@@ -60,7 +61,8 @@ def model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
         configuration = getattr(model, "default_cfg", None)
         stated = configuration.get("input_size") if isinstance(configuration, dict) else None
         return model, torch.zeros(1, *(stated or _LIBRARY_INPUT))
-    made_for = [task for task, facts in FACTS.items() if facts.default_model in (id, architecture)]
+    base = find_architecture(architecture)[0].id
+    made_for = [task for task, facts in FACTS.items() if facts.default_model in (id, architecture, base)]
     tasks = [baseline.task if baseline is not None else None, *made_for, card_task]
     for task in tasks:
         if task in FACTS:

@@ -36,6 +36,7 @@ from suite.harness.watch import InputWatch
 from suite.harness.workbench import Bench
 from suite.methods.api import Claims, Diverged
 from suite.models import Baseline, get_baseline
+from suite.models.baselines import UNTRAINED, untrained_baseline
 from suite.plan import Anatomy, Plan, chosen_plan, dissect, make_plan, place, prepare
 from suite.records import Record, Status, Store
 from suite.records.identity import Identity
@@ -70,7 +71,7 @@ def evaluate(
     store = Store(root)
     reporter = Reporter(Mode.SILENT if quiet else Mode.AUTO)
     task = get_task(request.task, request.data)
-    baseline = get_baseline(request.model, request.weights)
+    baseline = _baseline(request, task)
     identity = identify(request, task, baseline, batch_size=evaluation_batch(request.setting))
     run_id = identity.run_id
     known = None if force else store.find(run_id)
@@ -94,6 +95,13 @@ def evaluate(
     finally:
         checkpoints.release()
     return Evaluation(record, folder, found=False)
+
+
+def _baseline(request: Request, task: Task) -> Baseline:
+    """What the run starts from: trained weights, or where the card says so random ones, drawn for its seed."""
+    if request.setting["baseline_weights"] == UNTRAINED:
+        return untrained_baseline(request.model, task.classes, Streams(request.seed).seed_of("untrained weights"))
+    return get_baseline(request.model, request.weights)
 
 
 @dataclass

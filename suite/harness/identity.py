@@ -7,7 +7,8 @@ import importlib.metadata
 import torch
 
 from suite.harness.request import Request
-from suite.models import MODELS, Baseline
+from suite.models import Baseline
+from suite.models.scaling import find_architecture
 from suite.records.identity import Identity
 from suite.tasks import TASKS, Task
 
@@ -36,8 +37,8 @@ def identify(
     places = {type(request.method).__module__, *MODULES}
     if task.id in TASKS:
         places.add(TASKS.entry(task.id).module)
-    if baseline.model in MODELS:
-        places.add(MODELS.entry(baseline.model).module)
+    if ":" not in baseline.model:
+        places.add(find_architecture(baseline.model)[0].module)
     return Identity.of(
         method=request.method.id,
         options=request.options,

@@ -13,6 +13,7 @@ from suite.cards import Card, MethodChoice
 from suite.errors import SuiteError, Unsupported
 from suite.methods import METHODS
 from suite.methods.api import Method
+from suite.models.baselines import UNTRAINED
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,12 @@ def _check_enforceable(setting: Setting) -> None:
 def _with_source(setting: Setting, weights: Path | None) -> Setting:
     """The setting with a source of weights that is true: a given file is not the baseline that comes with the suite."""
     source = setting["baseline_weights"]
-    if weights is None and source != "task-default":
+    if weights is not None and source == UNTRAINED:
+        raise Unsupported(
+            f"baseline_weights = {UNTRAINED} begins from random weights, but {weights.name} is given",
+            hint="leave out one of them",
+        )
+    if weights is None and source not in ("task-default", UNTRAINED):
         raise Unsupported(
             f"baseline_weights = {source}, but the run would start from the task's own baseline",
             hint="give the weights with --weights, or set baseline_weights=task-default",

@@ -2,7 +2,9 @@
 
 An architecture is registered by a function `build(classes: int) -> nn.Module`; third parties add theirs through the
 entry-point group `suite.models`. `torchvision:NAME`, `timm:NAME` and `transformers:HEAD/NAME` lead
-into those libraries.
+into those libraries. An architecture that can be made wider and deeper is registered once more in `SCALABLE`
+(entry-point group `suite.scalable_models`), by a function `build_scaled(classes: int, scale: Scale)`; its names are
+those of `suite/models/scaling.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.models.baselines import Baseline, baseline_ids, get_baseline, shipped_baselines
+from suite.models.scaling import Scale
 from suite.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,7 +24,12 @@ MODELS: Registry[Callable[[int], nn.Module]] = Registry("model", "suite.models")
 MODELS.register("char-transformer", "suite.models.char_transformer:build")
 MODELS.register("digits-resnet", "suite.models.digits_resnet:build")
 MODELS.register("digits-vit", "suite.models.digits_vit:build")
+MODELS.register("efficientnet-light", "suite.models.efficientnet_light:build")
 MODELS.register("resnet20", "suite.models.resnet20:build")
+
+SCALABLE: Registry[Callable[[int, Scale], nn.Module]] = Registry("scalable model", "suite.scalable_models")
+SCALABLE.register("efficientnet-light", "suite.models.efficientnet_light:build_scaled")
+SCALABLE.register("resnet20", "suite.models.resnet20:build_scaled")
 
 # Prefix of a model id -> the library it leads into, and what its names look like.
 PREFIXES = {
@@ -46,7 +54,9 @@ def build_model(id: str, classes: int = 10, weights: str | Path | None = None, s
 __all__ = [
     "MODELS",
     "PREFIXES",
+    "SCALABLE",
     "Baseline",
+    "Scale",
     "baseline_ids",
     "build_model",
     "get_baseline",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from suite.errors import DataMissing, SuiteError, Unsupported, WeightsError
+from suite.errors import DataMissing, SuiteError, UnknownName, Unsupported, WeightsError
 from suite.registry import unknown
 from suite.shipped import shipped_files
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FILE_NAME = "baseline.yaml"
 FORMAT = 1
 PRETRAINED = "pretrained"
+UNTRAINED = "untrained"
 _LARGEST_FILE_BYTES = 65_536
 
 
@@ -39,7 +40,7 @@ class Baseline:
     id: str
     model: str
     task: str | None  # None: whatever task the run names
-    weights: Path | None  # None: the library's own pretrained weights
+    weights: Path | None  # None: the library's own pretrained weights, or random ones where there is a seed
     weights_hash: str  # SHA-256 of the weights file
     title: str
     score: float | None = None  # measured on the test split; None: not measured yet
@@ -48,12 +49,15 @@ class Baseline:
     data_hash: str | None = None  # of the task the score was measured on
     recipe: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None  # what trains it again
+    seed: int | None = None  # of random weights, of a network that nobody has trained
 
     def load(self, classes: int = 10) -> nn.Module:
         """The model in eval mode; refuses a weights file that is not the one the hash names."""
         from suite.models.build import build
         from suite.models.weights import weights_hash
 
+        if self.seed is not None:
+            return build(self.model, classes, seed=self.seed)
         if self.weights is None:
             return build(self.model, classes, PRETRAINED)
         found = weights_hash(self.weights)
@@ -98,6 +102,27 @@ def get_baseline(id: str, weights: str | Path | None = None) -> Baseline:
         return shipped[id]
     return Baseline(
         id=id, model=id, task=None, weights=path, weights_hash=digest, title=f"{id} with the weights of {path.name}"
+    )
+
+
+def untrained_baseline(id: str, classes: int, seed: int) -> Baseline:
+    """The architecture `id` with random weights drawn from `seed`: where training begins from nothing.
+
+    The hash is that of the weights themselves, so that another way to draw them is another baseline.
+    """
+    from suite.models.build import build
+    from suite.models.weights import state_hash
+
+    shipped = shipped_baselines().get(id)
+    architecture = shipped.model if shipped is not None else id
+    return Baseline(
+        id=id,
+        model=architecture,
+        task=None,
+        weights=None,
+        weights_hash=state_hash(build(architecture, classes, seed=seed)),
+        title=f"{architecture} with random weights",
+        seed=seed,
     )
 
 
@@ -222,22 +247,27 @@ def baseline_to_yaml(baseline: Baseline, trained_with: Mapping[str, str]) -> str
 
 
 def _require_architecture(id: str) -> None:
-    from suite.models import MODELS, PREFIXES
+    from suite.models import PREFIXES
+    from suite.models.scaling import find_architecture
 
     prefix, separator, _ = id.partition(":")
     if separator and prefix not in PREFIXES:
         raise unknown("model library", prefix, list(PREFIXES))
     if not separator:
-        MODELS.entry(id)
+        find_architecture(id)
 
 
 def _without_weights(id: str, shipped: list[str]) -> Baseline:
     from suite.models import MODELS
 
-    if ":" not in id and id not in MODELS:
-        raise unknown("baseline or model", id, sorted({*shipped, *MODELS.ids()}))
-    _require_architecture(id)
+    try:
+        _require_architecture(id)
+    except UnknownName as error:
+        if ":" in id:
+            raise
+        raise unknown("baseline or model", id, sorted({*shipped, *MODELS.ids()})) from error
     hint = "give --weights PATH" + (" or --weights pretrained" if ":" in id else "")
+    hint += f", or begin without any: --set baseline_weights={UNTRAINED}"
     raise DataMissing(f"no trained weights of '{id}' come with the suite", hint=hint)
 
 

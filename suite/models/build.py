@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from suite.errors import Unsupported
-from suite.models import MODELS, PREFIXES
+from suite.models import MODELS, PREFIXES, SCALABLE
 from suite.models.baselines import PRETRAINED
 from suite.models.language import build_transformers
 from suite.models.libraries import build_timm, build_torchvision
+from suite.models.scaling import find_architecture
 from suite.models.weights import load_weights
 from suite.registry import unknown
 from suite.tasks.api import Task
@@ -29,7 +30,7 @@ def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: i
                 raise Unsupported(
                     f"'{id}' has no pretrained weights of its own", hint="give the path of a weights file"
                 )
-            model = MODELS.get(id)(classes)
+            model = _architecture(id, classes)
         elif prefix == "torchvision":
             model = build_torchvision(name, classes, pretrained)
         elif prefix == "timm":
@@ -41,6 +42,11 @@ def build(id: str, classes: int = 10, weights: str | Path | None = None, seed: i
     if weights is not None and not pretrained:
         load_weights(model, Path(weights))
     return model.eval()
+
+
+def _architecture(id: str, classes: int) -> nn.Module:
+    entry, scale = find_architecture(id)
+    return MODELS.get(entry.id)(classes) if scale is None else SCALABLE.get(entry.id)(classes, scale)
 
 
 def require_fit(model: nn.Module, id: str, task: Task) -> None:

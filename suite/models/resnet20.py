@@ -6,20 +6,27 @@ names follow the public CIFAR ResNets, so their weights load as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from suite.models.scaling import Scale
+
+BLOCKS, CHANNELS = 3, (16, 32, 64)
+
 
 class PadShortcut(nn.Module):
-    """Option A: every second pixel, and zero channels on both sides; no weights."""
+    """Option A: every second pixel, and zero channels on both sides (an odd one behind); no weights."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.zero_channels = (outputs - inputs) // 2
+        self.zero_channels_behind = outputs - inputs - self.zero_channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.zero_channels, self.zero_channels))
+        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.zero_channels, self.zero_channels_behind))
 
 
 class BasicBlock(nn.Module):
@@ -43,18 +50,22 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Stem of 16 channels, three stages of `blocks` blocks with 16, 32 and 64 channels, global average pool, linear."""
+    """Stem, three stages of `blocks` blocks with `channels` each, global average pool, linear.
 
-    def __init__(self, blocks: int, classes: int) -> None:
+    The stem has the channels of the first stage; the second and the third stage begin with a stride of 2.
+    """
+
+    def __init__(self, blocks: int, classes: int, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        first, second, third = channels
+        self.conv1 = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(16, 16, blocks)
-        self.layer2 = _stage(16, 32, blocks)
-        self.layer3 = _stage(32, 64, blocks)
+        self.layer1 = _stage(first, first, 1, blocks)
+        self.layer2 = _stage(first, second, 2, blocks)
+        self.layer3 = _stage(second, third, 2, blocks)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(64, classes)
+        self.linear = nn.Linear(third, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
@@ -66,11 +77,16 @@ class CifarResNet(nn.Module):
         return result
 
 
-def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    first = BasicBlock(inputs, outputs, stride=1 if inputs == outputs else 2)
+def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
+    first = BasicBlock(inputs, outputs, stride)
     return nn.Sequential(first, *(BasicBlock(outputs, outputs, stride=1) for _ in range(blocks - 1)))
 
 
 def build(classes: int = 10) -> nn.Module:
     """ResNet-20: 6 * 3 + 2 layers."""
-    return CifarResNet(3, classes)
+    return CifarResNet(BLOCKS, classes)
+
+
+def build_scaled(classes: int, scale: Scale) -> nn.Module:
+    """6 n + 2 layers with other widths: n blocks in every stage, channels of every stage multiplied."""
+    return CifarResNet(scale.repeats(BLOCKS), classes, [scale.channels(count) for count in CHANNELS])
