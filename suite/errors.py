@@ -87,5 +87,9 @@ class StudyError(SuiteError):
     """A study that cannot be read, that asks for what cannot be, or that lacks what it needs."""
 
 
+class HardwareError(SuiteError):
+    """A hardware profile that cannot be read, or that says what no axis knows."""
+
+
 class ClaimError(SuiteError):
     """Published numbers, or what is said of them, that cannot be read or that contradict each other."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +177,29 @@ def migrate(file: Path, out: Path | None, in_place: bool, force: bool, as_json: 
     deliver(text, out, force, as_json, {"changed": text != original, "card": text})
 
 
+@command.command(
+    epilog="""\b
+Examples:
+  suite card find --hardware tensorrt-int8
+  suite card find --hardware mine.yaml my-cards --runs runs --json
+"""
+)
+@click.option("--hardware", required=True, metavar="NAME|FILE", help="A profile of 'suite list hardware', or a file.")
+@click.argument("places", nargs=-1, type=CARD, metavar="[CARD|FOLDER]...")
+@click.option("--runs", type=click.Path(path_type=Path, file_okay=False), help="A folder of runs, held to it too.")
+@json_option
+def find(hardware: str, places: tuple[Path, ...], runs: Path | None, as_json: bool) -> None:
+    """Which methods, cards and runs obey what a piece of hardware can run, ranked, and what forbids the others.
+
+    The cards that come with the suite are asked, and those given. Settings that obey are ordered by the accuracy they
+    lost where it was measured on the same task and model, else by distance: the number of axes that have to change.
+    """
+    from suite.cli.hardware import find_data, found_json, found_text
+
+    found = find_data(hardware, places, runs)
+    emit(found_json(found), found_text(found), as_json)
+
+
 def assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
     """The axes given on the command line; the same axis twice is a slip, not an override."""
     from suite.axes import parse_assignment
@@ -207,24 +229,18 @@ def recommended(method: str) -> dict[str, Any]:
     A card may be written before its method exists, so an unknown method is only remarked upon.
     """
     from suite.methods import METHODS
+    from suite.methods.api.declared import read_declared
 
     try:
-        source = METHODS.entry(method).source()
+        entry = METHODS.entry(method)
     except SuiteError as error:
         note(f"note: {error}")
         return {}
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if source else ():
-        if not isinstance(node, ast.Assign | ast.AnnAssign):
-            continue
-        named = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        if isinstance(named, ast.Name) and named.id == "recommended":
-            try:
-                values: dict[str, Any] = dict(ast.literal_eval(node.value)) if node.value else {}
-            except (ValueError, TypeError):  # computed, not written down: only running the method would tell
-                note(f"note: {method} computes its recommended values; the card has the defaults")
-                return {}
-            return values
-    return {}
+    try:
+        return dict(read_declared(entry).recommended)
+    except SuiteError:  # computed, not written down: only running the method would tell
+        note(f"note: {method} computes its recommended values; the card has the defaults")
+        return {}
 
 
 def deliver(text: str, out: Path | None, force: bool, as_json: bool, data: dict[str, Any]) -> None:

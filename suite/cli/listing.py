@@ -63,6 +63,15 @@ def _claims(scope: str | None = None, words: str = "") -> list[Row]:
     return [claim_row(claim) for claim in published.search(words, claims)]
 
 
+def _hardware() -> list[Row]:
+    from suite.hardware import shipped_profiles
+
+    return [
+        {"id": profile.id, "title": profile.title, "restricted": len(profile.restrictions)}
+        for profile in shipped_profiles()
+    ]
+
+
 def _axes() -> list[Row]:
     from suite.axes import AXES
 
@@ -84,6 +93,7 @@ KINDS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...]]] = {
     "models": (_models, ("id", "summary", "origin")),
     "baselines": (_baselines, ("id", "task", "model", "score")),
     "studies": (_studies, ("id", "title", "question")),
+    "hardware": (_hardware, ("id", "restricted", "title")),
     "claims": (_claims, ("id", "model", "method", "weight_bits", "activation_bits", "metric", "value")),
 }
 

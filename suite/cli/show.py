@@ -83,6 +83,20 @@ def show_claim(id: str, as_json: bool) -> None:
     emit(data, claim_text(data), as_json)
 
 
+@command.command(
+    "hardware", epilog="\b\nExamples:\n  suite show hardware tensorrt-int8\n  suite show hardware mine.yaml --json"
+)
+@click.argument("name", metavar="NAME|FILE")
+@json_option
+def show_hardware(name: str, as_json: bool) -> None:
+    """One hardware profile: what it can run on each axis, and which document says so."""
+    from suite.cli.hardware import profile_json, profile_text
+    from suite.hardware import load_profile
+
+    profile = load_profile(name)
+    emit(profile_json(profile), profile_text(profile), as_json)
+
+
 @command.command("task", epilog="\b\nExamples:\n  suite show task digits")
 @click.argument("id")
 @json_option

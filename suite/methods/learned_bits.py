@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from suite.errors import Unsupported
-from suite.methods.api import POST_TRAINING, Claims, Method, Needs, Note, Options, Paper, Workbench, option
+from suite.methods.api import POST_TRAINING, Claims, Method, Needs, Note, Options, Paper, Refusal, Workbench, option
 from suite.methods.engines.bit_learning import BitRecipe, learn_bits
-from suite.methods.engines.bit_learning.grids import RANGE_RULES, noting_ranges
+from suite.methods.engines.bit_learning.grids import noting_ranges
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import Compilation
 from suite.plan import quantizers_of
 from suite.quantizers import RangeRule
 from suite.quantizers.learned_bits import BitForm
 
-if TYPE_CHECKING:
-    from suite.axes import Setting
+# Rules that search for a range with the number of levels in hand; the engine's RANGE_RULES are the others.
+SEARCHED = ("mse", "iterative-mse")
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,28 @@ class LearnedBitWidths(Method):
         "labels": ("labeled", "pseudo-labeled"),
         "checkpoint": ("best-on-training", "last"),
     }
+    refuses = (
+        Refusal(
+            {"weight_precision": ("fixed",), "activation_precision": ("fixed",)},
+            why="it has no bits to learn",
+            hint="set one of them to mixed, or use rtn",
+        ),
+        Refusal(
+            {"weight_range": SEARCHED, "weight_precision": ("mixed",)},
+            why="its range would change with the bits",
+            hint="supported with mixed precision: min-max, ema-min-max, percentile",
+        ),
+        Refusal(
+            {"activation_range": SEARCHED, "activation_precision": ("mixed",)},
+            why="its range would change with the bits",
+            hint="supported with mixed precision: min-max, ema-min-max, percentile, learned-min-max",
+        ),
+        Refusal(
+            {"activation_parameters": ("dynamic",), "activation_precision": ("mixed",)},
+            why="it learns on static ranges",
+            hint="use activation_parameters=static, or activation_precision=fixed",
+        ),
+    )
     recommended: ClassVar = {
         "weight_symmetry": "asymmetric",
         "activation_range": "learned-min-max",
@@ -142,31 +163,6 @@ class LearnedBitWidths(Method):
     }
     Options = LearnedBitsOptions
     options: LearnedBitsOptions
-
-    @classmethod
-    def check_setting(cls, setting: Setting) -> None:
-        super().check_setting(setting)
-        mixed = [what for what in ("weight", "activation") if setting[f"{what}_precision"] == "mixed"]
-        if not mixed:
-            raise Unsupported(
-                "method 'learned_bits' has no bits to learn: weight_precision and activation_precision are fixed",
-                hint="set one of them to mixed, or use rtn",
-            )
-        for what in mixed:
-            rule = RangeRule(str(setting[f"{what}_range"]))
-            if rule not in RANGE_RULES:
-                possible = [one for one in RANGE_RULES if one in cls.supports[f"{what}_range"]]
-                raise Unsupported(
-                    f"method 'learned_bits' does not support {what}_range = {rule} with mixed precision: its range "
-                    "would change with the bits",
-                    hint=f"supported: {', '.join(possible)}",
-                )
-        if "activation" in mixed and setting["activation_parameters"] == "dynamic":
-            raise Unsupported(
-                "method 'learned_bits' does not support activation_parameters = dynamic with mixed precision: it "
-                "learns on static ranges",
-                hint="use activation_parameters=static, or activation_precision=fixed",
-            )
 
     def quantize(self, work: Workbench) -> Claims:
         chosen = self.options

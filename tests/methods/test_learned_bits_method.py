@@ -206,7 +206,7 @@ def test_a_range_that_runs_away_is_a_divergence() -> None:
     ("changes", "words"),
     [
         ({"weight_precision": "fixed", "activation_precision": "fixed"}, "no bits to learn"),
-        ({"weight_range": "mse"}, "does not support weight_range = mse with mixed precision"),
+        ({"weight_range": "mse"}, "does not support weight_range = mse, weight_precision = mixed"),
         ({"activation_parameters": "dynamic", "activation_range": "min-max"}, "activation_parameters = dynamic"),
         ({"labels": "unlabeled"}, "does not support labels = unlabeled"),
         ({"weight_granularity": "per-weight"}, "does not support weight_granularity"),

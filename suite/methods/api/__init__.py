@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.methods.api.method import Claims, Diverged, Method, Needs, Note, Paper
+from suite.methods.api.method import Claims, Diverged, Method, Needs, Note, Paper, Refusal
 from suite.methods.api.options import OptionField, Options, option
 from suite.methods.api.support import HALF_RANGE, LEARNED_ROUNDING, LEARNED_STEPS, POST_TRAINING, TANH_WEIGHTS
 from suite.methods.api.workbench import Batch, Checkpoint, Checkpoints, DataDoor, Fact, Progress, Workbench
@@ -27,6 +27,7 @@ __all__ = [
     "Options",
     "Paper",
     "Progress",
+    "Refusal",
     "Workbench",
     "option",
 ]

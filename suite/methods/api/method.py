@@ -54,6 +54,19 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Values of several axes that a method accepts one by one, but not together."""
+
+    together: Mapping[str, tuple[object, ...]]
+    """Axis id -> the values that are meant."""
+    why: str
+    hint: str = ""
+
+    def concerns(self, values: Mapping[str, object]) -> bool:
+        return all(values[axis] in meant for axis, meant in self.together.items())
+
+
+@dataclass(frozen=True)
 class Claims:
     """What a method says of its own result; the audit compares bits and bytes with what it observes."""
 
@@ -82,6 +95,8 @@ class Method(ABC):
     needs: ClassVar[Needs] = Needs()
     supports: ClassVar[Mapping[str, tuple[object, ...]]] = {}
     """Axis id -> values this method accepts. An axis not named here is enforced by the suite for every method alike."""
+    refuses: ClassVar[tuple[Refusal, ...]] = ()
+    """What `supports` cannot say, because it is about several axes at once."""
     recommended: ClassVar[Mapping[str, object]] = {}
     """Axis id -> the value a new card of this method starts with, where it is not the axis's default."""
     notes: ClassVar[tuple[Note, ...]] = ()
@@ -105,6 +120,12 @@ class Method(ABC):
                 raise Unsupported(
                     f"method '{cls.id}' does not support {axis} = {value}",
                     hint=f"supported: {', '.join(str(choice) for choice in allowed)}",
+                )
+        for refusal in cls.refuses:
+            if refusal.concerns(setting.values):
+                found = ", ".join(f"{axis} = {setting[axis]}" for axis in refusal.together)
+                raise Unsupported(
+                    f"method '{cls.id}' does not support {found}: {refusal.why}", hint=refusal.hint or None
                 )
         if cls.needs.labels and setting["labels"] == "unlabeled":
             raise Unsupported(f"method '{cls.id}' needs labels, but labels = unlabeled", hint="set labels to labeled")
