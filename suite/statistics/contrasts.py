@@ -27,6 +27,8 @@ from suite.statistics.student import student_quantile
 Array = npt.NDArray[np.float64]
 
 RESAMPLES = 20_000
+_DECIMALS = 12
+"""Weights that cancel leave rounding errors; what is smaller than they are is nothing."""
 _DRAWN_AT_ONCE = 2_000_000
 """Numbers in one block of resampled counts, so that many distinct values do not fill the memory."""
 
@@ -86,13 +88,13 @@ class Contrast:
 
     @property
     def _resampled(self) -> bool:
-        changed = int(np.count_nonzero(self.values[0]))
+        changed = int(np.count_nonzero(np.round(self.values[0], _DECIMALS)))
         return self.values.shape[0] == 1 and self.elsewhere is NONE and changed >= FEWEST_DISCORDANT_FOR_BOOTSTRAP
 
     @cached_property
     def _means(self) -> Array:
         """Means of resamples. Examples that contribute the same are drawn together, as counts."""
-        values, counts = np.unique(np.round(self.values[0], 12), return_counts=True)
+        values, counts = np.unique(np.round(self.values[0], _DECIMALS), return_counts=True)
         generator = np.random.default_rng(self.seed)
         total = int(counts.sum())
         block = max(1, _DRAWN_AT_ONCE // values.size)

@@ -114,6 +114,20 @@ def test_few_examples_that_change_give_no_certainty():
     assert Contrast(values).at().method == "examples, paired"
 
 
+def test_what_changes_nothing_is_not_known_for_certain_to_do_so():
+    """Weights that cancel leave rounding errors at every example, which must not pass for examples that change."""
+    generator = np.random.default_rng(4)
+    one, other = generator.random((2, 1, 400)) < [[[0.6]], [[0.7]]]
+    same = {mixture: other if mixture & 1 else one for mixture in range(8)}
+    found = attribute(3, same)
+    assert found is not None
+    for part in found.shares[1:]:
+        assert part.interval.method == "examples, paired"
+        assert part.interval.high == pytest.approx(-part.interval.low)
+        assert part.interval.high > 1.0 / 400
+        assert not part.resolved
+
+
 def test_variances_of_independent_parts_add_as_satterthwaite_has_it():
     found = Variance(2.0, 4.0) + Variance(1.0, 9.0)
     assert found.value == 3.0
