@@ -76,7 +76,7 @@ def _runs(folder: Path) -> Iterator[RunSetting]:
 
     listing = Store(folder).list()
     for damaged in listing.damaged:
-        note(f"note: left out: {damaged.message}")
+        note(f"note: left out: {damaged.problem}")
     for record in listing.records:
         if record.status is not Status.COMPLETED:
             continue
