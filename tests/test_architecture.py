@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "hardware": {"axes", "cards"},
     "studies": {"axes", "cards", "records", "statistics"},
     "claims": {"axes", "cards", "records", "shipped", "statistics", "studies"},
-    "reports": {"axes", "bits", "cards", "records", "statistics", "studies"},
+    "reports": {"axes", "bits", "cards", "claims", "records", "statistics", "studies"},
     "quantizers": {"axes"},
     "tasks": set(),
     "models": {"tasks", "shipped"},

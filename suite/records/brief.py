@@ -1,9 +1,9 @@
 """Reading wing, records: a record without its bulk, for pages that show thousands.
 
 Nine tenths of a record are its plan, its account of bits, its figures, its surroundings, the hashes of its sources and
-the evidence of its audit, and a table of runs shows none of them. They are put aside before the record is checked; all that is kept is checked as strictly as ever.
-Reading ten thousand records takes seconds instead of a minute. What was put aside is checked by whoever reads the
-record as a whole.
+the evidence of its audit, and a table of runs shows none of them. They are put aside before the record is checked; all
+that is kept is checked as strictly as ever. Reading ten thousand records takes seconds instead of a minute. What was
+put aside is checked by whoever reads the record as a whole.
 """
 
 from __future__ import annotations

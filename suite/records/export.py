@@ -55,7 +55,7 @@ def export_text(records: Sequence[Record], kind: str) -> str:
     # A cell holds one value: what is a list (allowed bit-widths) is written as JSON.
     flat = [
         {
-            name: _harmless(canonical_json(value) if isinstance(value, list | dict) else value)
+            name: harmless(canonical_json(value) if isinstance(value, list | dict) else value)
             for name, value in row.items()
         }
         for row in rows
@@ -64,6 +64,6 @@ def export_text(records: Sequence[Record], kind: str) -> str:
     return str(pandas.DataFrame(flat, dtype=object).to_csv(index=False))
 
 
-def _harmless(value: Json) -> Json:
+def harmless(value: Json) -> Json:
     """Text that a spreadsheet would run as a formula is quoted as text."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

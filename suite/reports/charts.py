@@ -48,6 +48,11 @@ def difference_figure(difference: float, interval: tuple[float, float] | None) -
     return _figure([(difference, low, high)], include=(0.0,), as_points=True)
 
 
+def differences_figure(rows: Sequence[tuple[float, float, float]]) -> Figure:
+    """Differences with their intervals on one scale that has zero in view."""
+    return _figure(rows, include=(0.0,), as_points=True)
+
+
 def score_figure(rows: Sequence[tuple[float, float, float] | None]) -> Figure:
     """Scores with their intervals on one common scale."""
     return _figure(rows, include=(), as_points=False)

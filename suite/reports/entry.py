@@ -146,7 +146,7 @@ def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> 
         task=clean(record.task),
         model=clean(record.model),
         seed=record.seed,
-        values=_values({**_before_they_were_axes(), **record.setting}),
+        values=declared_values(record.setting),
         status=str(record.status.value),
         message=clean(record.message),
         run_id=record.run_id,
@@ -210,9 +210,13 @@ def _values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {axis: _hashable(value) for axis, value in held.items()}
 
 
-def _before_they_were_axes() -> dict[str, Any]:
-    """What every run did where its record cannot say so, because there was no axis for it yet."""
-    return {id: axis.before for id, axis in AXES.items() if axis.before is not None}
+def declared_values(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of every axis under the setting of a record.
+
+    A record of a time when something was no axis yet cannot say it; then the axis knows what every run did.
+    """
+    before = {id: axis.before for id, axis in AXES.items() if axis.before is not None}
+    return _values({**before, **setting})
 
 
 def _hashable(value: Any) -> Any:

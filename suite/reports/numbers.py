@@ -69,6 +69,21 @@ def number(value: float | int | None, digits: int = 2) -> str:
     return _signed(float(value), digits)
 
 
+def cell_text(value: str | int | float | None, kind: str) -> str:
+    """A cell of a table, shown as its column says; the script of a page shows the same."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, str):
+        return value
+    show = {
+        "percent": percent,
+        "points": lambda difference: points(difference, unit=False),
+        "bytes": byte_size,
+        "seconds": duration,
+    }
+    return show.get(kind, number)(value)
+
+
 def value_text(value: object) -> str:
     """Any declared or observed value, on one line: lists joined by commas, numbers short, mappings as `name: value`."""
     return _shortened(_value_text(value))

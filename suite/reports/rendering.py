@@ -6,10 +6,14 @@ Markdown on purpose says so by its type.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from functools import cache
+from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from suite.reports import numbers
 
@@ -32,6 +36,7 @@ def html_engine() -> Environment:
     )
     engine.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": True, "separators": (",", ":")}
     engine.filters.update(_FILTERS)
+    engine.globals.update(script=script, script_hash=script_hash)
     return engine
 
 
@@ -49,6 +54,19 @@ def markdown_engine() -> Environment:
     engine.filters.update(_FILTERS)
     engine.filters["code"] = code
     return engine
+
+
+@cache
+def script(name: str) -> Markup:
+    """A script of the suite's own, as it stands in a page."""
+    return Markup(resources.files("suite.reports").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+@cache
+def script_hash(name: str) -> str:
+    """What a page's policy says of a script: this very text may run, and no other."""
+    digest = hashlib.sha256(script(name).encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def escape_markdown(value: object) -> str:
@@ -76,4 +94,6 @@ _FILTERS = {
     "duration": numbers.duration,
     "number": numbers.number,
     "value_text": numbers.value_text,
+    "cell_text": numbers.cell_text,
+    "zipped": lambda first, second: zip(first, second, strict=True),
 }

@@ -1,0 +1,69 @@
+"""Reports, collection: many runs as an HTML page, as Markdown, and as the files beside both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from suite import __version__
+from suite.reports.collection.page import Figures, RecordsPage, records_page
+from suite.reports.collection.runs import Collection, Run
+from suite.reports.collection.table import page_data, table_files
+from suite.reports.pages import SIGNS
+from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
+
+PAGE, TWIN = "runs.html", "runs.md"
+ROWS_OF_MARKDOWN = 60
+
+
+def records_files(collection: Collection, figures: Figures, *, home: str = "") -> dict[str, str | bytes]:
+    """File name -> content: the page, its twin, and its tables. `home` is where the page leads back to."""
+    page = records_page(collection, figures)
+    tables = {table.name: table_files(table) for table in page.tables if len(table)}
+    names = {table.name: sorted(tables.get(table.name, ())) for table in page.tables}
+    files: dict[str, str | bytes] = {
+        PAGE: _html(page, names, home),
+        TWIN: _markdown(page, names, collection.runs),
+    }
+    for held in tables.values():
+        files |= held
+    return files
+
+
+def _html(page: RecordsPage, files: Mapping[str, Sequence[str]], home: str) -> str:
+    return (
+        html_engine()
+        .get_template("records.html.j2")
+        .render(
+            title=page.title,
+            page=page,
+            files=files,
+            home=home,
+            version=__version__,
+            embedded_name="runs",
+            embedded_id="data",
+            embedded={table.name: page_data(table) for table in (page.runs, page.pairs)},
+        )
+    )
+
+
+def _markdown(page: RecordsPage, files: Mapping[str, Sequence[str]], runs: Sequence[Run]) -> str:
+    best = sorted(runs, key=lambda run: (run.score is None, -(run.score or 0.0), run.run_id))
+    text = (
+        markdown_engine()
+        .get_template("records.md.j2")
+        .render(
+            page=page,
+            files=files,
+            best=best[:ROWS_OF_MARKDOWN],
+            sign=SIGNS,
+            strong=lambda text: Markdown(f"**{escape_markdown(text)}**"),
+            downloads=downloads,
+        )
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def downloads(files: Sequence[str]) -> Markdown:
+    """The files of a table as links; their names are the suite's own."""
+    return Markdown(", ".join(f"[{file}]({file})" for file in files))

@@ -1,0 +1,244 @@
+"""Reports, site: from the catalogue and the runs to the files of the site. Every page has a twin in Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from suite import __version__
+from suite.reports.collection.page import Figures
+from suite.reports.collection.pages import PAGE, TWIN, downloads, records_files
+from suite.reports.collection.runs import Collection, Run
+from suite.reports.collection.table import Cell, Column, Table, page_data, table_files
+from suite.reports.numbers import percent
+from suite.reports.pages import render_card_html, render_card_markdown
+from suite.reports.rendering import html_engine, markdown_engine
+from suite.reports.site.catalogue import Catalogue, MethodPage
+
+HOME, HOME_TWIN = "index.html", "index.md"
+LIST_ROWS_OF_MARKDOWN = 200
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """One list of the site: a table with its page, what it is about, and where it leads."""
+
+    table: Table
+    lede: str
+
+    @property
+    def page(self) -> str:
+        return f"{self.table.name}.html"
+
+    @property
+    def twin(self) -> str:
+        return f"{self.table.name}.md"
+
+
+def site_files(catalogue: Catalogue, collection: Collection, figures: Figures) -> dict[str, str | bytes]:
+    """File name -> content of the whole site."""
+    files: dict[str, str | bytes] = {}
+    for held in catalogue.cards:
+        files[f"cards/{held.name}.html"] = render_card_html(held.card)
+        files[f"cards/{held.name}.md"] = render_card_markdown(held.card)
+    lists = [page for page in _lists(catalogue, collection.runs) if len(page.table)]
+    for page in lists:
+        files |= _list_files(page)
+    if collection.runs:
+        files |= records_files(collection, figures, home=HOME)
+    return {**_home_files(catalogue, collection, lists), **files}
+
+
+def _lists(catalogue: Catalogue, runs: Sequence[Run]) -> list[ListPage]:
+    return [
+        ListPage(_methods_table(catalogue, runs), "Every method: what it is, its paper, and the best run on record."),
+        ListPage(_cards_table(catalogue), "Every card, those transcribed from papers among them."),
+        ListPage(_studies_table(catalogue), "The studies that come with the suite: many runs as one question each."),
+        ListPage(
+            _claims_table(catalogue), "Published numbers with where they stand; what a paper leaves open is empty."
+        ),
+        ListPage(_reports_table(catalogue), "Pages that lie beside this site."),
+    ]
+
+
+def _methods_table(catalogue: Catalogue, runs: Sequence[Run]) -> Table:
+    best: dict[str, Run] = {}
+    counts: dict[str, int] = {}
+    for run in runs:
+        counts[run.method] = counts.get(run.method, 0) + 1
+        known = best.get(run.method)
+        if run.sound and (known is None or (known.score or 0.0) < (run.score or 0.0)):
+            best[run.method] = run
+
+    def best_text(method: MethodPage) -> str:
+        run = best.get(method.id)
+        return "" if run is None else f"{percent(run.score)} on {run.task}, {run.model}"
+
+    cards = {
+        held.card.method.id: f"cards/{held.name}.html" for held in reversed(catalogue.cards) if held.card.kind == "run"
+    }
+    return _table(
+        "methods",
+        "Methods",
+        [
+            (Column("id", "Method", link="card"), [held.id for held in catalogue.methods]),
+            (Column("title", "Title"), [held.title or held.summary for held in catalogue.methods]),
+            (Column("paper", "Paper"), [held.paper for held in catalogue.methods]),
+            (Column("runs", "Runs", "number"), [counts.get(held.id, 0) for held in catalogue.methods]),
+            (Column("best", "Best run"), [best_text(held) for held in catalogue.methods]),
+            (Column("origin", "From", filter="first"), [held.origin for held in catalogue.methods]),
+            (Column("summary", "Summary", shown=False), [held.summary for held in catalogue.methods]),
+            (Column("description", "Description", shown=False), [held.description for held in catalogue.methods]),
+            (Column("url", "Address of the paper", shown=False), [held.url for held in catalogue.methods]),
+            (Column("card", "Card", shown=False), [cards.get(held.id, "") for held in catalogue.methods]),
+        ],
+    )  # fmt: skip
+
+
+def _cards_table(catalogue: Catalogue) -> Table:
+    cards = catalogue.cards
+    return _table(
+        "cards",
+        "Cards",
+        [
+            (Column("card", "Card", link="address"), [held.place for held in cards]),
+            (Column("title", "Title"), [held.card.title for held in cards]),
+            (Column("method", "Method", filter="first"), [held.card.method.id for held in cards]),
+            (Column("kind", "Kind", filter="first"), [held.card.kind for held in cards]),
+            (Column("task", "Task", filter="first"), [held.card.task or "" for held in cards]),
+            (Column("model", "Network"), [held.card.model or "" for held in cards]),
+            (Column("unreported", "Axes not reported", "number"), [len(held.card.unreported) for held in cards]),
+            (Column("address", "Address", shown=False), [f"cards/{held.name}.html" for held in cards]),
+        ],
+    )
+
+
+def _studies_table(catalogue: Catalogue) -> Table:
+    studies = catalogue.studies
+    return _table(
+        "studies",
+        "Studies",
+        [
+            (Column("id", "Study"), [held.study.id for held in studies]),
+            (Column("title", "Title"), [held.study.title for held in studies]),
+            (Column("question", "Question"), [held.study.question for held in studies]),
+            (
+                Column("cells", "Cells"),
+                [", ".join(f"{size} {count}" for size, count in held.cells) for held in studies],
+            ),
+            (Column("expects", "Expectations", "number"), [len(held.study.expectations) for held in studies]),
+            (Column("command", "Command"), [f"suite study run {held.study.id} --size smoke" for held in studies]),
+        ],
+    )
+
+
+def _claims_table(catalogue: Catalogue) -> Table:
+    claims = catalogue.claims
+    titles = {paper.id: paper.title for paper in catalogue.papers}
+    return _table(
+        "claims",
+        "Claims",
+        [
+            (Column("id", "Claim"), [claim.id for claim in claims]),
+            (Column("paper", "Paper", filter="first"), [titles[claim.paper] for claim in claims]),
+            (Column("place", "Place"), [claim.place for claim in claims]),
+            (Column("model", "Network", filter="more"), [claim.model for claim in claims]),
+            (Column("method", "Method", filter="more"), [claim.method for claim in claims]),
+            (Column("dataset", "Data", filter="first"), [claim.dataset for claim in claims]),
+            (Column("setting", "Setting"), [claim.setting for claim in claims]),
+            (Column("weight_bits", "Bits, weights", "number"), [claim.weight_bits for claim in claims]),
+            (Column("activation_bits", "Bits, activations", "number"), [claim.activation_bits for claim in claims]),
+            (Column("metric", "Metric", filter="more"), [claim.metric for claim in claims]),
+            (Column("value", "Value"), [claim.value for claim in claims]),
+            (Column("note", "Note"), [claim.note for claim in claims]),
+        ],
+    )  # fmt: skip
+
+
+def _reports_table(catalogue: Catalogue) -> Table:
+    reports = catalogue.reports
+    return _table(
+        "reports",
+        "Reports",
+        [
+            (Column("title", "Report", link="address"), [held.title for held in reports]),
+            (Column("address", "File"), [quote(held.address) for held in reports]),
+        ],
+    )
+
+
+def _table(name: str, title: str, parts: Sequence[tuple[Column, Sequence[Cell]]]) -> Table:
+    return Table(name, title, name, tuple(column for column, _ in parts), tuple(cells for _, cells in parts))
+
+
+def _home_files(catalogue: Catalogue, collection: Collection, lists: Sequence[ListPage]) -> dict[str, str | bytes]:
+    """The front page: doors to every list, and one table of everything that has a name, to be searched."""
+    doors = [(page.table.title, len(page.table), page.page, page.twin) for page in lists]
+    if collection.runs:
+        doors.insert(0, ("Runs", len(collection.runs), PAGE, TWIN))
+    rows: list[tuple[str, str, str, str]] = []
+    for page in lists:
+        columns = {column.id: cells for column, cells in zip(page.table.columns, page.table.cells, strict=True)}
+        address = columns.get("address") or columns.get("card")
+        for place in range(len(page.table)):
+            words = " · ".join(str(cells[place]) for id, cells in columns.items() if id != "address" and cells[place])
+            target = str(address[place]) if address and address[place] else page.page
+            rows.append((str(page.table.cells[0][place]), page.table.title, words, target))
+    everything = _table(
+        "everything",
+        "Everything",
+        [
+            (Column("name", "Name", link="target"), [row[0] for row in rows]),
+            (Column("kind", "Kind", filter="first"), [row[1] for row in rows]),
+            (Column("words", "What it says"), [row[2] for row in rows]),
+            (Column("target", "Address", shown=False), [row[3] for row in rows]),
+        ],
+    )
+    context = {
+        "title": "Reports of the quantization suite",
+        "doors": doors,
+        "problems": (*catalogue.problems, *collection.problems),
+    }
+    return {
+        HOME: _html("site_home.html.j2", everything, table=everything, **context),
+        HOME_TWIN: _markdown("site_home.md.j2", **context),
+    }
+
+
+def _list_files(page: ListPage) -> dict[str, str | bytes]:
+    files = table_files(page.table)
+    context: dict[str, Any] = {
+        "title": page.table.title,
+        "lede": page.lede,
+        "table": page.table,
+        "files": sorted(files),
+    }
+    shown = [place for place, column in enumerate(page.table.columns) if column.shown]
+    return {
+        page.page: _html("site_list.html.j2", page.table, home=HOME, **context),
+        page.twin: _markdown("site_list.md.j2", shown=shown, head=page.table.head(LIST_ROWS_OF_MARKDOWN), **context),
+        **files,
+    }
+
+
+def _html(template: str, table: Table, **context: Any) -> str:
+    return (
+        html_engine()
+        .get_template(template)
+        .render(
+            version=__version__,
+            embedded_name=table.things,
+            embedded_id="data",
+            embedded={table.name: page_data(table)},
+            **context,
+        )
+    )
+
+
+def _markdown(template: str, **context: Any) -> str:
+
+    text = markdown_engine().get_template(template).render(downloads=downloads, **context)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

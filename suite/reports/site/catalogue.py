@@ -1,0 +1,194 @@
+"""Reports, site: what there is to be listed, read without running any of it. No torch."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+from suite.cards import Card, load_card
+from suite.claims import load_published
+from suite.claims.claim import Claim, Paper
+from suite.errors import CardError, ClaimError, StudyError
+from suite.registry import Entry
+from suite.reports.collection.runs import Problem
+from suite.reports.numbers import clean
+from suite.studies import expand, load_study, shipped_studies
+from suite.studies.study import Study
+
+MOST_CARDS = 2_000
+MOST_REPORTS = 500
+MOST_BYTES_OF_A_HEAD = 64_000
+"""The title of a report stands in its first bytes."""
+
+
+@dataclass(frozen=True)
+class MethodPage:
+    """A method as its file tells it; title and paper are empty where they are not written out there."""
+
+    id: str
+    summary: str
+    origin: str
+    title: str
+    description: str
+    paper: str
+    url: str
+
+
+@dataclass(frozen=True)
+class CardPage:
+    """A card with the name of its page: its place under the folder of cards, without slashes."""
+
+    name: str
+    place: str
+    card: Card
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """A shipped study, with how many cells each of its sizes has."""
+
+    study: Study
+    cells: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """A page that lies beside the site, by its title and by the way there."""
+
+    title: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything that the site lists, runs apart."""
+
+    methods: tuple[MethodPage, ...]
+    cards: tuple[CardPage, ...]
+    studies: tuple[StudyPage, ...]
+    papers: tuple[Paper, ...]
+    claims: tuple[Claim, ...]
+    reports: tuple[ReportPage, ...]
+    problems: tuple[Problem, ...]
+
+
+def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
+    """Look for everything. What cannot be read becomes a problem and stops nothing."""
+    problems: list[Problem] = []
+    found_cards: list[CardPage] = []
+    for path in sorted(cards.rglob("*.yaml"))[:MOST_CARDS]:
+        place = path.relative_to(cards)
+        try:
+            found_cards.append(CardPage(_name(place), clean(place.as_posix()), load_card(path)))
+        except CardError as error:
+            problems.append(Problem(clean(place.as_posix()), clean(str(error))))
+    studies: list[StudyPage] = []
+    for id in shipped_studies():
+        try:
+            study = load_study(id)
+            studies.append(StudyPage(study, tuple((size.name, len(expand(study, size.name))) for size in study.sizes)))
+        except (StudyError, CardError) as error:
+            problems.append(Problem(clean(id), clean(str(error))))
+    papers: tuple[Paper, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    try:
+        published = load_published()
+        papers, claims = tuple(published.papers.values()), published.claims
+    except ClaimError as error:
+        problems.append(Problem("published numbers", clean(str(error))))
+    return Catalogue(
+        methods=tuple(_method(entry) for entry in methods),
+        cards=tuple(found_cards),
+        studies=tuple(studies),
+        papers=papers,
+        claims=claims,
+        reports=tuple(_reports_beside(site)),
+        problems=tuple(problems),
+    )
+
+
+def _name(place: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", place.with_suffix("").as_posix())
+
+
+def _method(entry: Entry) -> MethodPage:
+    """What the file of a method says, read as text: a page must not have to import torch."""
+    path = entry.source()
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
+    own = next((node for node in tree.body if isinstance(node, ast.ClassDef) and _text(node, "id") == entry.id), None)
+    paper = _assigned(own, "paper") if own else None
+    held = {
+        word.arg: word.value.value
+        for word in (paper.keywords if isinstance(paper, ast.Call) else ())
+        if word.arg and isinstance(word.value, ast.Constant)
+    }
+    named = ", ".join(str(held[part]) for part in ("authors", "title", "year") if held.get(part))
+    return MethodPage(
+        id=entry.id,
+        summary=clean(entry.summary()),
+        origin=clean(entry.origin),
+        title=clean(_text(own, "title") if own else ""),
+        description=clean(ast.get_docstring(own) or "") if own else "",
+        paper=clean(named),
+        url=str(held.get("url") or ""),
+    )
+
+
+def _assigned(node: ast.ClassDef, name: str) -> ast.expr | None:
+    for statement in node.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else ()
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return statement.value if isinstance(statement, ast.Assign) else None
+    return None
+
+
+def _text(node: ast.ClassDef, name: str) -> str:
+    value = _assigned(node, name)
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+
+
+def _reports_beside(site: Path) -> list[ReportPage]:
+    """HTML pages in the folder above the site, the site itself apart."""
+    above = site.resolve().parent
+    found = []
+    for path in sorted(above.rglob("*.html")):
+        inside = path.relative_to(above)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or path.is_symlink() or path.resolve().is_relative_to(site.resolve()):
+            continue
+        found.append(ReportPage(_title_of(path) or inside.as_posix(), f"../{inside.as_posix()}"))
+        if len(found) == MOST_REPORTS:
+            break
+    return found
+
+
+class _Title(HTMLParser):
+    """The text of the first title."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.text = False, ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag == "title" and not self.text
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.text += data
+
+
+def _title_of(path: Path) -> str:
+    parser = _Title()
+    try:
+        with path.open("rb") as stream:
+            parser.feed(stream.read(MOST_BYTES_OF_A_HEAD).decode("utf-8", "replace"))
+    except OSError:
+        return ""
+    return clean(parser.text)
