@@ -131,14 +131,15 @@ def _beside(kind: str) -> list[str]:
     """What can be had besides the registered: models of libraries, by their names there."""
     if kind != "models":
         return []
-    from suite.models import PREFIXES
+    from suite.models import PREFIXES, SCALABLE
 
+    scaled = f"{' and '.join(SCALABLE.ids())} in other widths and depths, for example resnet20-w1.26-d1.5 (suite scale)"
     lines = ["", "Besides, models of libraries by their names there:"]
     for prefix, what in PREFIXES.items():
         lines += textwrap.wrap(
             what, 80, initial_indent=f"  {prefix + ':':<15}", subsequent_indent=" " * 17, break_on_hyphens=False
         )
-    return lines
+    return [*lines, "", *textwrap.wrap(scaled, 80)]
 
 
 def _shown(value: object) -> str:

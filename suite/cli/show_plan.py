@@ -47,7 +47,7 @@ def model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
     """A model with random weights, which have no part in a plan, and an input such as it reads."""
     import torch
 
-    from suite.models import build_model, shipped_baselines
+    from suite.models import MADE_FOR, build_model, shipped_baselines
     from suite.models.scaling import find_architecture
     from suite.tasks import FACTS
 
@@ -63,7 +63,7 @@ def model_and_input(id: str, card_task: str | None) -> tuple[nn.Module, Tensor]:
         return model, torch.zeros(1, *(stated or _LIBRARY_INPUT))
     base = find_architecture(architecture)[0].id
     made_for = [task for task, facts in FACTS.items() if facts.default_model in (id, architecture, base)]
-    tasks = [baseline.task if baseline is not None else None, *made_for, card_task]
+    tasks = [baseline.task if baseline is not None else None, *made_for, MADE_FOR.get(base), card_task]
     for task in tasks:
         if task in FACTS:
             facts = FACTS[task]

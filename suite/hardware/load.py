@@ -9,7 +9,7 @@ from typing import Any
 
 from suite.axes import AXES
 from suite.axes.axis import nearest_word
-from suite.axes.domains import Number, shown
+from suite.axes.domains import Integer, Number, shown
 from suite.cards.text import Node, parse, read_text
 from suite.cards.walker import MISSING, Walker
 from suite.errors import CardError, DataMissing, HardwareError
@@ -67,7 +67,7 @@ class _Checker(Walker):
                     nearest_word(value, domain),
                 )
         ends = [held[end] for end in ("at_least", "at_most") if end in held]
-        if ends and not domain.accepts(ends[0]) and not isinstance(domain, Number) and not hasattr(domain, "minimum"):
+        if ends and not isinstance(domain, Integer | Number):
             self.report(node.line, node.column, f"{axis} has no numbers that could be bounded", domain.describe())
         if len(ends) == 2 and ends[0] > ends[1]:
             self.report(node.line, node.column, f"{axis}: at_least {ends[0]:g} is above at_most {ends[1]:g}")

@@ -31,6 +31,9 @@ SCALABLE: Registry[Callable[[int, Scale], nn.Module]] = Registry("scalable model
 SCALABLE.register("efficientnet-light", "suite.models.efficientnet_light:build_scaled")
 SCALABLE.register("resnet20", "suite.models.resnet20:build_scaled")
 
+# Model -> a task whose inputs it reads, where it is no task's default model.
+MADE_FOR = {"efficientnet-light": "cifar10"}
+
 # Prefix of a model id -> the library it leads into, and what its names look like.
 PREFIXES = {
     "torchvision": "any classification model of torchvision, for example torchvision:resnet18",
@@ -52,6 +55,7 @@ def build_model(id: str, classes: int = 10, weights: str | Path | None = None, s
 
 
 __all__ = [
+    "MADE_FOR",
     "MODELS",
     "PREFIXES",
     "SCALABLE",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from suite.axes import Setting
 from suite.cli.main import run
 from suite.cli.scale import parse_size
 from suite.errors import SuiteError, UnknownName, Unsupported
@@ -17,6 +18,7 @@ from suite.models.baselines import untrained_baseline
 from suite.models.fitting import Network, Scaling, activation_bits_for, fit
 from suite.models.footprint import Dimensions, dimensions_of, measure_dimensions
 from suite.models.scaling import find_architecture
+from suite.plan import dissect, make_plan
 
 CIFAR, IMAGENET = (3, 32, 32), (3, 224, 224)
 RESNET = Network("resnet20", 10, CIFAR)
@@ -216,3 +218,10 @@ def test_random_weights_are_those_of_their_seed():
     assert one.weights_hash == same.weights_hash != other.weights_hash
     weights = one.load(10).state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in same.load(10).state_dict().items())
+
+
+@pytest.mark.parametrize("id", ["efficientnet-light", "resnet20-w0.5-d0.333"])
+def test_scaled_networks_have_a_plan_and_scaled_weights_a_grid(id):
+    plan = make_plan(dissect(build_model(id), torch.zeros(1, *CIFAR)), Setting.default())
+    assert len(plan.folds) == len([one for one in build_model(id).modules() if isinstance(one, nn.BatchNorm2d)])
+    assert all(row.spec is not None for row in plan.weight_rows)

@@ -35,6 +35,7 @@ def test_the_card_names_the_model_and_its_input(card: Path) -> None:
 
 def test_other_models_come_with_their_own_inputs(card: Path) -> None:
     assert plan_for(card, "resnet20").row("network:input").shape == (3, 32, 32)
+    assert plan_for(card, "resnet20-w0.5-d0.3").row("network:input").shape == (3, 32, 32)
     assert plan_for(card, "torchvision:shufflenet_v2_x1_0").row("network:input").shape == (3, 224, 224)
 
 
