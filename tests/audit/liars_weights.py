@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from liar import Liar, card, codes, four, inner, largest, layers, requantize_weights
 
-from suite.methods.api import Workbench
+from suite.methods.api import Claims, Workbench
+from suite.plan import choose_bits, initialize_weights
 
 
 class OneLayerInFloat(Liar):
@@ -201,3 +202,32 @@ class TooManyOddCodes(Liar):
             return (2 * ((w / step + 1) / 2).round() - 1).clamp(-31, 31) * step
 
         requantize_weights(work.model, odd)
+
+
+SINGLE = card(
+    weight_precision="mixed", bit_width_granularity="per-weight", weight_granularity="per-tensor",
+    first_layer_weights="same", last_layer_weights="same",
+)  # fmt: skip
+
+
+class DenseGridCalledFewBitsPerWeight(Liar):
+    """Every code of six bits is used, so no map brings the average anywhere near two."""
+
+    id = "dense-grid-called-few-bits-per-weight"
+    declares = card(**{**SINGLE, "weight_bits": 6})
+    axes = ("weight_bits",)
+
+    def lie(self, work: Workbench) -> Claims:
+        return Claims(average_weight_bits=2.0)
+
+
+class SingleWeightsAboveTheirBound(Liar):
+    """Nobody claims anything, but what the weights show is more than the card allows."""
+
+    id = "single-weights-above-their-bound"
+    declares = card(**{**SINGLE, "weight_bits": 3})
+    axes = ("weight_bits",)
+
+    def lie(self, work: Workbench) -> None:
+        choose_bits(work.model, work.plan, dict.fromkeys(work.plan.chosen_bits, 8))
+        initialize_weights(work.model)
