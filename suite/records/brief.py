@@ -1,9 +1,9 @@
 """Reading wing, records: a record without its bulk, for pages that show thousands.
 
 Nine tenths of a record are its plan, its account of bits, its figures, its surroundings, the hashes of its sources and
-the evidence of its audit, and a table of runs shows none of them. They are put aside before the record is checked; all
-that is kept is checked as strictly as ever. Reading ten thousand records takes seconds instead of a minute. What was
-put aside is checked by whoever reads the record as a whole.
+what its audit found in order, and a table of runs shows none of them. They are put aside before the record is checked;
+all that is kept is checked as strictly as ever. Reading ten thousand records takes seconds instead of a minute. What
+was put aside is checked by whoever reads the record as a whole.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ def brief(content: bytes, where: str) -> Record:
     if isinstance(identity, dict):
         put_aside["identity"] = {part: held for part, held in identity.items() if not isinstance(held, dict | list)}
     if isinstance(audit, dict) and isinstance(axes := audit.get("axes"), dict):
-        put_aside["audit"] = {**audit, "axes": {axis: _verdict_alone(found) for axis, found in axes.items()}}
+        put_aside["audit"] = {**audit, "axes": {axis: held for axis, held in axes.items() if not _unremarkable(held)}}
     return Record.from_dict({**document, **put_aside}, where)
 
 
-def _verdict_alone(found: object) -> object:
-    if not isinstance(found, dict):
-        return found  # not an audit; the record refuses it
-    return {part: held if part == "verdict" else "" for part, held in found.items()}
+def _unremarkable(result: object) -> bool:
+    """An axis on which the audit found nothing to tell. Anything odd is kept, for the record to refuse."""
+    return isinstance(result, dict) and result.get("verdict") in ("verified", "not observable")

@@ -13,6 +13,7 @@ from suite.reports import numbers
 from suite.reports.charts import Figure, difference_figure
 from suite.reports.entry import CONTRADICTED, NOT_OBSERVABLE, NOT_RUN, VERIFIED, AxisAudit, Entry
 from suite.reports.precision_page import PrecisionPage, precision_page
+from suite.reports.trajectories import Trajectory, trajectory
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class CardPage:
     facts: tuple[Fact, ...]
     figure: Figure | None
     precision: PrecisionPage | None
+    training: Trajectory | None
     plan: tuple[PlanLine, ...]
     options: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
@@ -121,6 +123,7 @@ def card_page(entry: Entry) -> CardPage:
         precision=None
         if entry.bits is None
         else precision_page(entry.bits, scales_counted=entry.values["scales_in_size"] == "counted"),
+        training=trajectory(entry.figures),
         plan=tuple(_plan_line(row) for row in entry.plan),
         options=tuple((numbers.clean(str(name)), numbers.value_text(value)) for name, value in entry.options.items()),
         environment=tuple(_flat(entry.environment)),

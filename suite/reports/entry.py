@@ -76,6 +76,8 @@ class Entry:
     plan: tuple[Mapping[str, Any], ...] = ()
     bits: BitAccount | None = None
     """What the audit counted, layer by layer; a card has only the sums."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What the method measured of its own work."""
     identity: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -155,6 +157,7 @@ def _of_record(card: Card | None, record: Record, outcomes: Outcomes | None) -> 
         audit=axes,
         plan=tuple(record.plan),
         bits=None if record.bits is None else read_account(record.bits),
+        figures=record.figures,
         identity=record.identity,
         environment=record.environment,
         command=clean(record.command),

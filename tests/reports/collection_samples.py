@@ -73,3 +73,15 @@ def write_records(root: Path, count: int) -> None:
         folder = root / run_id
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+
+
+def unpacked(column: dict[str, Any]) -> list[Any]:
+    """What the script of the page makes of a column."""
+    if "codes" in column:
+        return [column["distinct"][code] for code in column["codes"]]
+    if "shared" in column:
+        texts = [""]
+        for count, rest in zip(column["shared"][::2], column["shared"][1::2], strict=True):
+            texts.append(texts[-1][:count] + rest)
+        return texts[1:]
+    return list(column["values"])

@@ -24,6 +24,8 @@ WIDTH, HEIGHT = 1000, 600
 """The drawing's own units. Marks keep their size however it is stretched, because only their centres scale."""
 CELL = 4
 """Runs whose marks would fall into one cell of so many units are drawn once."""
+NARROW = 6.0
+"""A range of costs whose ends differ by no more than this factor is shorter than a logarithmic scale is good for."""
 VIEW_BELOW = 1.6
 """How far the view reaches below the lowest point of the front, in heights of the front."""
 
@@ -204,18 +206,24 @@ class _Scale:
     @classmethod
     def of(cls, values: Sequence[float], logarithmic: bool) -> _Scale:
         low, high = min(values), max(values)
+        logarithmic = logarithmic and high / low > NARROW
         if logarithmic:
             low, high = low / 1.15, high * 1.15
             powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             factors = (1.0, 2.0, 5.0) if high / low < 50.0 else (1.0, 3.0) if high / low < 500.0 else (1.0,)
             ticks = [factor * 10.0**power for power in powers for factor in factors]
         else:
-            step = round_step(max(high - low, 1e-3) / 4.0)
+            step = round_step(max(high - low, 1e-6 * abs(high), 1e-9) / 4.0)
             margin = 0.0 if high > low else step
             low, high = low - margin - 0.15 * step, high + margin + 0.15 * step
             first = math.ceil(low / step - 1e-9)
             ticks = [round(step * place, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
-        return cls(low, high, logarithmic, tuple(tick for tick in ticks if low <= tick <= high))
+        return cls(
+            low,
+            high,
+            logarithmic and low > 0.0 and high / low > NARROW,
+            tuple(tick for tick in ticks if low <= tick <= high),
+        )
 
     def part(self, value: float) -> float:
         if self.logarithmic:

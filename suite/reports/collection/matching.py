@@ -7,8 +7,9 @@ options, and the axes that are part of a method (how it chooses the numbers on a
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,15 +48,6 @@ class Contrast:
         return len({pair.context for pair in self.pairs})
 
 
-@dataclass(frozen=True)
-class _Variant:
-    """A method as it was run: with its options and the axes that are part of it."""
-
-    method: str
-    options: str
-    values: tuple[Any, ...]
-
-
 OF_METHOD = tuple(place for place, axis in enumerate(AXES.values()) if axis.of_method)
 
 
@@ -63,47 +55,76 @@ def contrasts(runs: Sequence[Run]) -> list[Contrast]:
     """Every contrast that any two of the runs make; positions are those in `runs`."""
     if len(runs) < 2:
         return []
-    axes = list(AXES)
-    variants = [_Variant(run.method, run.options, tuple(run.values[place] for place in OF_METHOD)) for run in runs]
-    columns = [_codes([run.values[place] for run in runs]) for place in range(len(axes))]
+    columns = [_codes([run.values[place] for run in runs]) for place in range(len(AXES))]
     where = _codes([(run.task, run.model, run.weights, run.data, run.metric) for run in runs])
-    options, seed = _codes([(run.method, run.options) for run in runs]), _codes([run.seed for run in runs])
-    found: list[Contrast] = []
-    free = [column if place not in OF_METHOD else np.zeros_like(column) for place, column in enumerate(columns)]
-    names = _names(variants)
-    found += _of_factor(METHOD, runs, _codes(variants), names, np.stack([*free, where], axis=1), seed)
-    for place, axis in enumerate(axes):
-        column = columns[place]
-        if column.max() == 0:
-            continue
-        rest = np.stack([*columns[:place], *columns[place + 1 :], where, options], axis=1)
-        values = _levels([run.values[place] for run in runs], axis)
-        found += _of_factor(axis, runs, column, values, rest, seed)
+    options = _codes([(run.method, run.options) for run in runs])
+    of_others = [column for place, column in enumerate(columns) if place not in OF_METHOD]
+    found = [*_of_methods(runs, np.stack([*of_others, where], axis=1))]
+    for place, axis in enumerate(AXES):
+        if columns[place].max() > 0:
+            rest = np.stack([*columns[:place], *columns[place + 1 :], where, options], axis=1)
+            found += _of_axis(axis, runs, [run.values[place] for run in runs], rest)
     return found
 
 
-def _of_factor(
-    factor: str, runs: Sequence[Run], levels: Codes, names: Sequence[str], rest: Codes, seeds: Codes
-) -> Iterator[Contrast]:
-    """`names` has the name of every run's level; the order of names in it is the order of contrasts."""
-    order = {name: place for place, name in enumerate(dict.fromkeys(sorted(names, key=_natural)))}
-    default = value_text(AXES[factor].default) if factor in AXES else ""
-    contexts = _row_codes(rest)
-    together: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
-    for position, (context, seed, level) in enumerate(zip(contexts, seeds, levels, strict=True)):
-        held = together[int(context), int(seed)]
-        other = held.get(int(level))
-        # Runs that declare the same differ in code or surroundings: the later one counts.
-        if other is None or runs[other].started < runs[position].started:
-            held[int(level)] = position
+def _of_axis(axis: str, runs: Sequence[Run], values: Sequence[Any], rest: Codes) -> Iterator[Contrast]:
+    shown = {value: value_text(value) for value in set(values)}
+    default = AXES[axis].default
     pairs: dict[tuple[str, str], list[Pair]] = defaultdict(list)
-    for (context, _), held in together.items():
-        ranked = sorted(held.values(), key=lambda position: (names[position] != default, order[names[position]]))
-        for index, first in enumerate(ranked):
-            for second in ranked[index + 1 :]:
-                pairs[names[first], names[second]].append(Pair(first, second, context))
+    for context, held in _together(runs, rest, values):
+        # The default comes first, then numbers by their size and words by their letters.
+        ranked = sorted(held, key=lambda one: (values[one] != default, *_natural(shown[values[one]])))
+        for first, second in itertools.combinations(ranked, 2):
+            pairs[shown[values[first]], shown[values[second]]].append(Pair(first, second, context))
     for (first_name, second_name), of_both in pairs.items():
-        yield Contrast(factor, first_name, second_name, tuple(of_both))
+        yield Contrast(axis, first_name, second_name, tuple(of_both))
+
+
+def _of_methods(runs: Sequence[Run], rest: Codes) -> Iterator[Contrast]:
+    """Where two methods were run with the same values of the axes that are theirs to choose, only such runs pair."""
+    own = [tuple(run.values[place] for place in OF_METHOD) for run in runs]
+    several = {
+        method for method in {run.method for run in runs} if len({r.options for r in runs if r.method == method}) > 1
+    }
+    pairs: dict[tuple[str, str], list[Pair]] = defaultdict(list)
+    variants = [(run.method, run.options, values) for run, values in zip(runs, own, strict=True)]
+    for context, held in _together(runs, rest, variants):
+        by_method: dict[str, list[int]] = defaultdict(list)
+        for position in sorted(held, key=lambda one: variants[one][:2]):
+            by_method[runs[position].method].append(position)
+        for first_method, second_method in itertools.combinations(sorted(by_method), 2):
+            both = list(itertools.product(by_method[first_method], by_method[second_method]))
+            alike = [(first, second) for first, second in both if own[first] == own[second]]
+            for first, second in alike or both:
+                names = [
+                    _method_name(runs[one], runs[other], several) for one, other in ((first, second), (second, first))
+                ]
+                pairs[names[0], names[1]].append(Pair(first, second, context))
+    for (first_name, second_name), of_both in pairs.items():
+        yield Contrast(METHOD, first_name, second_name, tuple(of_both))
+
+
+def _together(runs: Sequence[Run], rest: Codes, levels: Sequence[Any]) -> Iterator[tuple[int, list[int]]]:
+    """Context and positions of runs that share it and the seed, one run for each level."""
+    groups: dict[tuple[int, int], dict[Any, int]] = defaultdict(dict)
+    for position, (context, run, level) in enumerate(zip(_row_codes(rest), runs, levels, strict=True)):
+        held = groups[context, run.seed]
+        # Runs that declare the same differ in code or surroundings: the later one counts.
+        if level not in held or runs[held[level]].started < run.started:
+            held[level] = position
+    yield from ((context, list(held.values())) for (context, _), held in groups.items())
+
+
+def _method_name(run: Run, other: Run, several: Set[str]) -> str:
+    """A method with its options where it was run with several, and with its own axes where the other run differs."""
+    told = [run.options or "no options"] if run.method in several else []
+    axes = list(AXES)
+    told += [
+        f"{axes[place]} {value_text(run.values[place])}"
+        for place in OF_METHOD
+        if run.values[place] != other.values[place]
+    ]
+    return f"{run.method} ({', '.join(told)})" if told else run.method
 
 
 def _codes(values: Sequence[Any]) -> Codes:
@@ -119,30 +140,6 @@ def _row_codes(rows: Codes) -> list[int]:
     content = packed.tobytes()
     code: dict[bytes, int] = {}
     return [code.setdefault(content[start : start + width], len(code)) for start in range(0, len(content), width)]
-
-
-def _levels(values: Sequence[Any], axis: str) -> list[str]:
-    shown = {value: value_text(value) for value in set(values)}
-    return [shown[value] for value in values]
-
-
-def _names(variants: Sequence[_Variant]) -> list[str]:
-    """Each method with what tells it from the same method run otherwise: its options, and the axes of methods."""
-    of_method: dict[str, list[_Variant]] = defaultdict(list)
-    for variant in dict.fromkeys(variants):
-        of_method[variant.method].append(variant)
-    axes = [list(AXES)[place] for place in OF_METHOD]
-    names: dict[_Variant, str] = {}
-    for method, held in of_method.items():
-        for variant in held:
-            told = [variant.options or "no options"] if len({one.options for one in held}) > 1 else []
-            told += [
-                f"{axis} {value_text(variant.values[place])}"
-                for place, axis in enumerate(axes)
-                if len({one.values[place] for one in held}) > 1
-            ]
-            names[variant] = f"{method} ({', '.join(told)})" if told else method
-    return [names[variant] for variant in variants]
 
 
 def _natural(name: str) -> tuple[int, float, str]:

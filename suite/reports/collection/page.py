@@ -21,7 +21,7 @@ from suite.reports.trajectories import Trajectory, trajectory
 MOST_RUNS = 12_000
 """A page with more rows than this would be slow to open; the files beside it have all of them."""
 MOST_PAIRS = 3_000
-MOST_OF_A_FACTOR = 3
+MOST_OF_METHODS, MOST_OF_AN_AXIS = 6, 3
 MOST_FACTORS = 16
 MOST_TRAJECTORIES = 4
 MOST_PROBLEMS = 40
@@ -150,7 +150,7 @@ COLUMNS: tuple[tuple[Column, Callable[[Run], Cell]], ...] = (
     (Column("run", "Run"), lambda run: run.run_id),
     (Column("method", "Method", filter="first"), lambda run: run.method),
     (Column("score", "Score", "percent"), lambda run: run.score),
-    (Column("difference", "Difference to float, points", "points"), lambda run: run.difference),
+    (Column("difference", "To float", "points"), lambda run: run.difference),
     (Column("difference_low", "95 % low", "points"), lambda run: None if run.interval is None else run.interval[0]),
     (Column("difference_high", "95 % high", "points"), lambda run: None if run.interval is None else run.interval[1]),
     (Column("average_weight_bits", "Bits, weights", "number"), lambda run: run.weight_bits),
@@ -158,7 +158,7 @@ COLUMNS: tuple[tuple[Column, Callable[[Run], Cell]], ...] = (
     (Column("model_bytes", "Model", "bytes"), lambda run: run.model_bytes),
     (Column("feature_map_largest_bytes", "Largest feature map", "bytes"), lambda run: run.feature_map_bytes),
     (Column("epochs", "Time, float epochs", "number"), lambda run: run.epochs),
-    (Column("seconds", "Time", "seconds"), lambda run: run.seconds),
+    (Column("seconds", "Seconds", "seconds"), lambda run: run.seconds),
     (Column("audit", "Audit", filter="first"), lambda run: run.audit or "none"),
     (Column("status", "Status", filter="first"), lambda run: run.status),
     (Column("task", "Task", filter="first"), lambda run: run.task),
@@ -261,14 +261,15 @@ def _effect_rows(judged: Sequence[Effect]) -> tuple[list[EffectRow], Figure]:
 
 
 def _drawn(judged: Sequence[Effect]) -> list[Effect]:
-    """What the figure shows: the largest contrasts of each factor that has any, the method's more than others'."""
-    drawn: list[Effect] = []
-    seen: Counter[str] = Counter()
+    """What the figure shows: of each factor the contrasts that most is known of, the largest first."""
+    of_factor: dict[str, list[Effect]] = {}
     for one in judged:
-        seen[one.contrast.factor] += 1
-        limit = MOST_OF_A_FACTOR * 2 if one.of_method else MOST_OF_A_FACTOR
-        if len(seen) <= MOST_FACTORS and seen[one.contrast.factor] <= limit:
-            drawn.append(one)
+        of_factor.setdefault(one.contrast.factor, []).append(one)
+    drawn: list[Effect] = []
+    for held in list(of_factor.values())[:MOST_FACTORS]:
+        limit = MOST_OF_METHODS if held[0].of_method else MOST_OF_AN_AXIS
+        best_known = sorted(held, key=lambda one: (one.interval is None, -one.contrast.contexts))[:limit]
+        drawn += [one for one in held if one in best_known]
     return drawn
 
 

@@ -65,7 +65,7 @@ class Table:
     def without(self, *ids: str) -> Table:
         """The same table with fewer columns."""
         kept = [place for place, column in enumerate(self.columns) if column.id not in ids]
-        columns, cells = (tuple(part[place] for place in kept) for part in (self.columns, self.cells))
+        columns, cells = tuple(self.columns[place] for place in kept), tuple(self.cells[place] for place in kept)
         return Table(self.name, self.title, self.things, columns, cells)
 
     def head(self, count: int) -> Table:

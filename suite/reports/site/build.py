@@ -203,7 +203,7 @@ def _home_files(catalogue: Catalogue, collection: Collection, lists: Sequence[Li
         "problems": (*catalogue.problems, *collection.problems),
     }
     return {
-        HOME: _html("site_home.html.j2", everything, table=everything, **context),
+        HOME: _html("site_home.html.j2", everything, **context),
         HOME_TWIN: _markdown("site_home.md.j2", **context),
     }
 
@@ -213,18 +213,20 @@ def _list_files(page: ListPage) -> dict[str, str | bytes]:
     context: dict[str, Any] = {
         "title": page.table.title,
         "lede": page.lede,
-        "table": page.table,
         "files": sorted(files),
     }
     shown = [place for place, column in enumerate(page.table.columns) if column.shown]
     return {
         page.page: _html("site_list.html.j2", page.table, home=HOME, **context),
-        page.twin: _markdown("site_list.md.j2", shown=shown, head=page.table.head(LIST_ROWS_OF_MARKDOWN), **context),
+        page.twin: _markdown(
+            "site_list.md.j2", table=page.table, shown=shown, head=page.table.head(LIST_ROWS_OF_MARKDOWN), **context
+        ),
         **files,
     }
 
 
 def _html(template: str, table: Table, **context: Any) -> str:
+    """A page with one table, which its script draws from the data that the page embeds."""
     return (
         html_engine()
         .get_template(template)
@@ -233,6 +235,7 @@ def _html(template: str, table: Table, **context: Any) -> str:
             embedded_name=table.things,
             embedded_id="data",
             embedded={table.name: page_data(table)},
+            table=table,
             **context,
         )
     )

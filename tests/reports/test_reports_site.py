@@ -1,0 +1,84 @@
+"""The site: every link leads somewhere, every page has its twin, and nothing is asked of the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from collection_samples import unpacked, write_records
+from report_pages import Page
+
+from suite.cli.main import run as run_command
+from suite.reports.trajectories import trajectory
+
+CARDS = Path(__file__).parents[2] / "cards"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reports")
+    write_records(folder / "runs", 12)
+    (folder / "cards").mkdir()
+    for name in ("lsq.yaml", "rtn.yaml"):
+        (folder / "cards" / name).write_bytes((CARDS / name).read_bytes())
+    (folder / "cards" / "broken.yaml").write_text("card: 1\nkind: [", encoding="utf-8")
+    (folder / "beside <1>.html").write_text("<title>Beside &amp; kept</title>", encoding="utf-8")
+    words = ["report", "build", "--to", str(folder / "site"), "--cards", str(folder / "cards")]
+    assert run_command([*words, "--runs", str(folder / "runs")]) == 0
+    return folder / "site"
+
+
+def data(page: Path) -> dict[str, list[object]]:
+    tables = json.loads(
+        Page(page.read_text(encoding="utf-8")).raw["script"].partition('"use strict"')[0].partition("// Reports")[0]
+    )
+    (table,) = tables.values()
+    return {column["id"]: unpacked(column) for column in table["columns"]}
+
+
+def test_every_page_has_a_twin_and_every_link_leads_somewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    names = {str(page.relative_to(site)) for page in pages}
+    assert {"index.html", "methods.html", "cards.html", "studies.html", "claims.html", "runs.html"} <= names
+    assert {"cards/lsq.html", "cards/rtn.html"} <= names
+    for page in pages:
+        assert page.with_suffix(".md").is_file()
+        for _, target in Page(page.read_text(encoding="utf-8")).attributes("href"):
+            if not target.startswith(("#", "https://")):
+                assert (page.parent / unquote(target)).is_file(), f"{page.name} -> {target}"
+
+
+def test_the_front_page_finds_everything_and_leads_to_it(site: Path) -> None:
+    held = data(site / "index.html")
+    assert {"Methods", "Cards", "Studies", "Claims", "Reports"} == set(held["kind"])
+    assert all((site / unquote(str(target))).is_file() for target in held["target"])
+    assert {"lsq", "rtn"} <= set(held["name"])
+    assert "Beside & kept" in held["name"]
+
+
+def test_a_card_that_cannot_be_read_is_named_on_the_front_page(site: Path) -> None:
+    page = Page((site / "index.html").read_text(encoding="utf-8"))
+    assert "broken.yaml" in page.text
+    assert "broken.yaml" in (site / "index.md").read_text(encoding="utf-8")
+
+
+def test_methods_tell_their_paper_without_being_run(site: Path) -> None:
+    table = json.loads((site / "methods.json").read_text(encoding="utf-8"))
+    rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
+    assert "Learned Step Size Quantization" in rows["lsq"]["paper"]
+    assert rows["lsq"]["url"].startswith("https://arxiv.org/")
+    assert rows["lsq"]["runs"] > 0
+
+
+def test_a_trajectory_is_drawn_from_figures_that_tell_one_and_from_no_others() -> None:
+    figures = {"after": [0, 10, 20], "loss": [2.0, 1.0], "step_sizes": {"conv1:weight": [0.1, 0.2, 0.05]}}
+    held = trajectory(figures)
+    assert held is not None
+    assert held.rows == (("loss", "2", "1"), ("conv1:weight", "0.1", "0.05"))
+    loss, steps = held.courses
+    assert loss.ways[0].path == "M500 0L1000 300"
+    assert steps.ways[0].path == "M0 300L500 0L1000 600"  # twice the start at the top, half of it at the bottom
+    for wrong in ({}, {"after": "soon"}, {"after": [0, 10], "loss": ["a", "b"]}, {"after": [5, 1], "loss": [1, 2]}):
+        assert trajectory(wrong) is None
