@@ -63,7 +63,7 @@ def test_validate_tells_every_card_and_every_problem():
     lines = out.splitlines()
     assert lines[0] == f"{LSQ}: valid (run)"
     assert lines[1].startswith("bad.yaml:1:7: card: version 2 is newer")
-    assert lines[2] == f"{TABLE3}: valid (transcribed, 29 axes not reported)"
+    assert lines[2] == f"{TABLE3}: valid (transcribed, 30 axes not reported)"
     assert lines[3] == "missing.yaml: no such file (suite card new writes a card to start from)"
     assert len(lines) == 4
 
