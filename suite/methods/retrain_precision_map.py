@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from suite.methods.api import Claims, Method, Needs, Note, Workbench, option
 from suite.methods.engines.noise_precision import (
@@ -40,6 +41,10 @@ class RetrainOptions(SmolOptions):
         None, doc="steps of the training that keeps the map, which replace its passes", minimum=1, maximum=100_000_000
     )
     fine_tuning_rate: float = option(0.05, doc="rate of the first step of the training that keeps the map", minimum=0.0)
+
+    @classmethod
+    def quick(cls) -> Self:
+        return dataclasses.replace(super().quick(), weights="pretrained")
 
 
 class MapRetraining(Method):
