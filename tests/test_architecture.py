@@ -140,6 +140,7 @@ def test_the_reading_wing_never_imports_the_laboratory_at_start(path: Path) -> N
         ["list", "hardware"],
         ["show", "hardware", "ethos-u"],
         ["card", "find", "--hardware", "tensorrt-int8"],
+        ["report", "--help"],
         ["completion", "bash"],
     ],
     ids=" ".join,

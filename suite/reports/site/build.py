@@ -170,8 +170,8 @@ def _reports_table(catalogue: Catalogue) -> Table:
     )
 
 
-def _table(name: str, title: str, parts: Sequence[tuple[Column, Sequence[Cell]]]) -> Table:
-    return Table(name, title, name, tuple(column for column, _ in parts), tuple(cells for _, cells in parts))
+def _table(name: str, title: str, parts: Sequence[tuple[Column, Sequence[Cell]]], things: str = "") -> Table:
+    return Table(name, title, things or name, tuple(column for column, _ in parts), tuple(cells for _, cells in parts))
 
 
 def _home_files(catalogue: Catalogue, collection: Collection, lists: Sequence[ListPage]) -> dict[str, str | bytes]:
@@ -196,6 +196,7 @@ def _home_files(catalogue: Catalogue, collection: Collection, lists: Sequence[Li
             (Column("words", "What it says"), [row[2] for row in rows]),
             (Column("target", "Address", shown=False), [row[3] for row in rows]),
         ],
+        things="entries",
     )
     context = {
         "title": "Reports of the quantization suite",
