@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from suite.methods.api import Claims, Method, Needs, Note, Workbench
 from suite.methods.engines.noise_precision import SmolOptions, claims_of, fine_tune, learn_precisions, leave
-from suite.methods.engines.noise_precision.declarations import COMMON_NOTES, PAPER, RECOMMENDED, SUPPORTS
+from suite.methods.engines.noise_precision.declarations import COMMON_NOTES, PAPER, PHASE_NOTES, RECOMMENDED, SUPPORTS
 
 
 class TrainableNoise(Method):
@@ -22,6 +22,7 @@ class TrainableNoise(Method):
     title = "Precisions through trainable noise"
     paper = PAPER
     notes = (
+        *PHASE_NOTES,
         *COMMON_NOTES,
         Note(
             about="which weights get no bits",

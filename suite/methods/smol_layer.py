@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from suite.methods.api import Claims, Method, Needs, Note, Workbench
 from suite.methods.engines.noise_precision import NoiseOptions, claims_of, fine_tune, learn_precisions, leave
-from suite.methods.engines.noise_precision.declarations import COMMON_NOTES, PAPER, RECOMMENDED, SUPPORTS
+from suite.methods.engines.noise_precision.declarations import COMMON_NOTES, PAPER, PHASE_NOTES, RECOMMENDED, SUPPORTS
 
 
 class LayerNoise(Method):
@@ -20,6 +20,7 @@ class LayerNoise(Method):
     title = "Precisions of layers through trainable noise"
     paper = PAPER
     notes = (
+        *PHASE_NOTES,
         *COMMON_NOTES,
         Note(
             about="size of a layer in the penalty",

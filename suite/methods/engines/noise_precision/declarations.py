@@ -60,10 +60,6 @@ COMMON_NOTES = (
         "option span halves grids and noise",
         paper="bits worth 2^(1-j), which span [-2, 2], but a projection to [-1, 1]",
     ),
-    Note(
-        about="scale of a layer's weights",
-        ours="α = max|w| / 2 at the start of the precision phase, in float, and it stays",
-    ),
     Note(about="samples of the noise in a step", ours="one", paper="K of them; K is not said"),
     Note(about="precision at the start", ours="8 bits; option start_precision"),
     Note(
@@ -74,11 +70,6 @@ COMMON_NOTES = (
     Note(
         about="how precisions become whole",
         ours="the nearest, halves down; option rounding. The record has the average by either way",
-    ),
-    Note(
-        about="how long each phase is",
-        ours="30 and 25 passes, in the ratio of the paper; axis examples and the options say otherwise",
-        paper="350 and 300 passes on CIFAR-10",
     ),
     Note(
         about="weights in the second phase",
@@ -105,5 +96,18 @@ COMMON_NOTES = (
     Note(
         about="weights whose bits other axes fix",
         ours="float in the first phase; ordinary grids, whose range stays, in the second",
+    ),
+)
+
+# Of methods whose first phase is where a network begins.
+PHASE_NOTES = (
+    Note(
+        about="scale of a layer's weights",
+        ours="α = max|w| / 2 at the start of the precision phase, in float, and it stays",
+    ),
+    Note(
+        about="how long each phase is",
+        ours="30 and 25 passes, in the ratio of the paper; options epochs and fine_tuning_epochs",
+        paper="350 and 300 passes on CIFAR-10",
     ),
 )
