@@ -19,7 +19,7 @@ from suite.studies.evidence import Evidence
 from suite.studies.expectations import Verdict as Answered
 from suite.studies.expectations import answer
 from suite.studies.matching import matched, selected
-from suite.studies.study import Expectation, Number, Ordering
+from suite.studies.study import Expectation, Number, Ordering, Quantity
 
 NOBODY = "no study that comes with the suite asks this"
 ANSWERS = {Answered.HOLDS: Verdict.HOLDS, Answered.FAILS: Verdict.FAILS, Answered.OPEN: Verdict.OPEN}
@@ -151,7 +151,7 @@ def expectation_of(study: Study, statement: Statement) -> Expectation:
 def cells_of(expectation: Expectation, cells: Sequence[Cell]) -> set[str]:
     """The ids of the cells that an expectation reads."""
     test = expectation.test
-    if isinstance(test, Number):
+    if isinstance(test, Number | Quantity):
         groups = selected(cells, test.where)
         return {cell.id for group in groups for cell in group.cells}
     first, second = (test.lower, test.higher) if isinstance(test, Ordering) else (test.first, test.second)

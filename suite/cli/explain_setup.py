@@ -82,7 +82,7 @@ def weights_given(path: Path | None, model: str) -> Met:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror or error}", hint="see --weights") from error
-    return Met({model: Given(path.absolute(), digest)})
+    return Met((Given(model, path.name, path.absolute(), digest),))
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def command(
         if recorded:
             found = known(part.study, size, part.cells, own, data, device, threads, runs)
         else:
-            require_known(part.study, part.cells)
             try:
+                require_known(part.study, part.size, part.cells)
                 conditions = conditions_of(part.study, size, own, data, device, threads, runs)
             except (StudyError, DataMissing) as error:
                 refused.append(not_met(part, str(error)))

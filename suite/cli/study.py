@@ -68,10 +68,11 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(name: str, size: str | None, as_json: bool) -> None:
     """Explain a study: its question, what it needs, its cells and what it expects."""
+    from suite.studies.needs import told_data, told_weights
+
     study, size, cells = load(name, size)
     chosen = study.size(size)
-    needs = [f"weights {held.name} for {held.model}, sha256 {held.sha256[:12]}…" for held in chosen.weights]
-    needs += [f"data of {held.task}, hash {held.sha256[:12]}…" for held in chosen.data]
+    needs = [*map(told_weights, chosen.weights), *map(told_data, chosen.data)]
     lines = [click.style(study.title, bold=True), study.question]
     lines += [study.summary] * bool(study.summary)
     lines += ["", f"size {size}: {chosen.says}", *(f"needs {need}" for need in needs), ""]
@@ -130,7 +131,7 @@ def run(
     not a failure.
     """
     study, size, cells = load(name, size)
-    require_known(study, cells)
+    require_known(study, size, cells)
     conditions = conditions_of(study, size, weights, data, device, threads, runs)
     results = run_with_display(study, size, cells, conditions, jobs, quiet)
     answers = answers_of(study, size, results, runs)

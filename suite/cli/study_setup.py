@@ -75,11 +75,18 @@ def load(name: str, size: str | None) -> tuple[Study, str, tuple[Cell, ...]]:
     return study, size, expand(study, size)
 
 
-def require_known(study: Study, cells: Sequence[Cell]) -> None:
+def require_known(study: Study, size: str, cells: Sequence[Cell]) -> None:
     """A misspelt method or task would fail in every one of its cells; say it once, before anything runs."""
     from suite.methods import METHODS
+    from suite.studies.needs import told_data
     from suite.tasks import TASKS
 
+    for need in study.size(size).data:
+        if need.task not in TASKS:
+            raise StudyError(
+                f"the size '{size}' needs {told_data(need)}, and no task '{need.task}' is installed",
+                hint="a distribution adds one through the entry-point group suite.tasks",
+            )
     for cell in cells:
         METHODS.entry(cell.card.method.id)
         TASKS.entry(cell.card.task or "")

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from suite.methods.api import POST_TRAINING, Claims, Method, Needs, Note, Options, Paper, Refusal, Workbench, option
 from suite.methods.engines.bit_learning import BitRecipe, learn_bits
+from suite.methods.engines.bit_learning.asymmetry import bits_saved_by_asymmetry
 from suite.methods.engines.bit_learning.grids import noting_ranges
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import Compilation
@@ -178,6 +179,7 @@ class LearnedBitWidths(Method):
             average_weight_bits=found.plan.average_bits(weights=True, floats=True),
             average_activation_bits=found.plan.average_bits(weights=False, floats=True),
             figures={
+                "bits_saved_by_asymmetric_weights": bits_saved_by_asymmetry(ranges, work.plan),
                 "kept_step": found.kept_step,
                 "steps_within_targets": found.steps_within,
                 "narrowed_after_learning": list(found.narrowed),

@@ -55,6 +55,19 @@ RECIPES: dict[str, Recipe] = {
         augmented=True,
         seed=0,
     ),
+    # The same network, stopped early: a weaker baseline, for studies of what the float model is worth.
+    "digits-resnet-brief": Recipe(
+        optimizer="sgd",
+        epochs=4,
+        batch_size=64,
+        peak_rate=0.1,
+        warmup_epochs=1,
+        momentum=0.9,
+        weight_decay=5e-4,
+        label_smoothing=0.0,
+        augmented=True,
+        seed=0,
+    ),
     # Width, depth and these numbers did best on two parts of 256 training images each that were held out of training;
     # `baselines/README.md` says what was compared.
     "digits-vit": Recipe(

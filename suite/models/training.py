@@ -24,6 +24,7 @@ WEIGHTS_NAME = "weights.safetensors"
 # What each recipe trains: model, task, title.
 SUBJECTS = {
     "digits-resnet": ("digits-resnet", "digits", "Residual CNN for the embedded digits"),
+    "digits-resnet-brief": ("digits-resnet", "digits", "The same residual CNN, trained for 4 epochs instead of 60"),
     "digits-vit": ("digits-vit", "digits", "Vision transformer for the embedded digits"),
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from suite.reports.charts import Tick, round_step
@@ -15,18 +15,21 @@ from suite.reports.numbers import NOTHING, percent
 
 LEFT, RIGHT, TOP, BOTTOM = 3.0, 97.0, 4.0, 96.0
 """Where the plotted area lies. Labels stand outside the drawing, in margins of fixed width."""
+MARGIN = 9.0
+"""Room for the marks of all lines beside the first and the last place, in percent of the width."""
 DODGE = 1.1
 """Percent of the width between the marks of two lines at one level, so that their whiskers stay apart."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score with its interval, to be drawn at a level of the horizontal factor."""
+    """A score with its interval, to be drawn at a level of the horizontal factor, or at what was measured there."""
 
     level: str
     estimate: float
     low: float
     high: float
+    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,12 @@ def panel(
     lines: Sequence[tuple[str, int, Sequence[Score]]],
     float_score: float | None,
     bounds: tuple[float, float],
+    across: MeasuredScale | None = None,
 ) -> Panel:
-    """Draw one panel; `bounds` are the lowest and the highest score in view, the same for all panels of a figure."""
+    """Draw one panel; `bounds` are the lowest and the highest score in view, the same for all panels of a figure.
+
+    Scores stand at their levels, or with `across` at what was measured, on one scale for all panels.
+    """
     places = x_places(levels)
     step = round_step((bounds[1] - bounds[0]) / 5.0)
     start, stop = _bounds(bounds, step)
@@ -90,12 +97,15 @@ def panel(
         return round(BOTTOM - (BOTTOM - TOP) * (score - start) / (stop - start), 3)
 
     def mark(name: str, score: Score, shift: float) -> LinePoint:
+        x, told = places[score.level] + shift, ""
+        if across is not None and score.at is not None:
+            x, told = across.place(score.at), f" ({across.tell(score.at)})"
         return LinePoint(
-            x=round(places[score.level] + shift, 3),
+            x=round(x, 3),
             y=height(score.estimate),
             low=min(100.0, height(score.low)),
             high=height(score.high),
-            label=f"{name}, {score.level}: {percent(score.estimate)}, "
+            label=f"{name}, {score.level}{told}: {percent(score.estimate)}, "
             f"95 % interval {percent(score.low)} to {percent(score.high)}",
         )
 
@@ -117,7 +127,7 @@ def panel(
     count = round((stop - start) / step)
     return Panel(
         title=title,
-        x_ticks=tuple(Tick(places[level], level, "middle") for level in levels),
+        x_ticks=tuple(Tick(places[level], level, "middle") for level in levels) if across is None else across.ticks,
         y_ticks=tuple(
             Tick(height(start + index * step), _percent_label(start + index * step, step), "end")
             for index in range(count + 1)
@@ -129,6 +139,31 @@ def panel(
     )
 
 
+@dataclass(frozen=True)
+class MeasuredScale:
+    """A horizontal axis of measured numbers: from the least to the greatest of them, with round ticks."""
+
+    low: float
+    high: float
+    tell: Callable[[float], str]
+
+    def place(self, value: float) -> float:
+        """Where a value stands, in percent of the width."""
+        part = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return LEFT + MARGIN + (RIGHT - LEFT - 2.0 * MARGIN) * part
+
+    @property
+    def ticks(self) -> tuple[Tick, ...]:
+        if not self.high > self.low:
+            return (Tick(self.place(self.low), self.tell(self.low), "middle"),)
+        step = round_step((self.high - self.low) / 4.0)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return tuple(
+            Tick(round(self.place(step * index), 3), self.tell(round(step * index, 12)), "middle")
+            for index in range(first, last + 1)
+        )
+
+
 def x_places(levels: Sequence[str]) -> dict[str, float]:
     """Level -> position. Numbers stand where they belong, ascending; other levels evenly, in their order."""
     try:
@@ -136,10 +171,9 @@ def x_places(levels: Sequence[str]) -> dict[str, float]:
     except ValueError:
         values = {level: float(index) for index, level in enumerate(levels)}
     low, high = min(values.values()), max(values.values())
-    margin = 9.0  # room for the marks of all lines beside the first and the last level
-    width = RIGHT - LEFT - 2.0 * margin
+    width = RIGHT - LEFT - 2.0 * MARGIN
     return {
-        level: round(LEFT + margin + width * ((value - low) / (high - low) if high > low else 0.5), 3)
+        level: round(LEFT + MARGIN + width * ((value - low) / (high - low) if high > low else 0.5), 3)
         for level, value in values.items()
     }
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.reports.numbers import percent
-from suite.reports.study_charts import Panel, Score, panel
+from suite.reports.study_charts import MeasuredScale, Panel, Score, panel
+from suite.reports.study_tables import teller
 from suite.statistics import Interval
 from suite.studies.evidence import Evidence, Measured
 from suite.studies.matching import Group
+from suite.studies.measures import mean_of, measure
 from suite.studies.study import FigureLayout, Part
 
 STYLES = 8
@@ -46,9 +48,13 @@ def study_figures(
 
 def _figure(part: Part, layout: FigureLayout, held: Sequence[Group], evidence: Evidence) -> StudyFigure | None:
     measured = {group.id: found for group in held if isinstance(found := evidence.of(group), Measured)}
-    drawn = [group for group in held if group.id in measured]
+    places = {id: mean_of(layout.at, one.records) for id, one in measured.items()} if layout.at else {}
+    # What no record says leaves a gap, as a level does that was not measured.
+    drawn = [group for group in held if group.id in measured and places.get(group.id, 0.0) is not None]
     if not drawn:
         return None
+    known = [place for place in places.values() if place is not None]
+    across = MeasuredScale(min(known), max(known), teller(layout.at)) if known else None
     scores = {group.id: measured[group.id].score() for group in drawn}
     floats = [float(found.float_outcomes.mean()) for found in measured.values()]
     least = layout.least
@@ -64,7 +70,11 @@ def _figure(part: Part, layout: FigureLayout, held: Sequence[Group], evidence: E
             (
                 _title(part, layout.lines, name),
                 index % STYLES,
-                [_score(group, layout.x, scores[group.id]) for group in within if _key(group, layout.lines) == name],
+                [
+                    _score(group, layout.x, scores[group.id], places.get(group.id))
+                    for group in within
+                    if _key(group, layout.lines) == name
+                ],
             )
             for index, name in enumerate(names)
         ]
@@ -76,14 +86,15 @@ def _figure(part: Part, layout: FigureLayout, held: Sequence[Group], evidence: E
                 [line for line in lines if line[2]],
                 floats[0] if len(set(floats)) == 1 else None,
                 (lowest, highest),
+                across,
             )
         )
     shown = {line.name for one in panels for line in one.lines}
     cut = any(one.cut for one in panels)
     note = f"What lies below {percent(least)} is not drawn." if cut and least is not None else ""
     return StudyFigure(
-        title=f"Score against {part.factor(layout.x).shown}",
-        axis=part.factor(layout.x).shown,
+        title=f"Score against {_axis(part, layout)}",
+        axis=_axis(part, layout),
         panels=tuple(panels),
         legend=tuple(
             LegendEntry(title, index % STYLES)
@@ -94,8 +105,12 @@ def _figure(part: Part, layout: FigureLayout, held: Sequence[Group], evidence: E
     )
 
 
-def _score(group: Group, x: str, interval: Interval) -> Score:
-    return Score(group.levels[x], interval.estimate, interval.low, interval.high)
+def _axis(part: Part, layout: FigureLayout) -> str:
+    return measure(layout.at).title if layout.at else part.factor(layout.x).shown
+
+
+def _score(group: Group, x: str, interval: Interval, at: float | None) -> Score:
+    return Score(group.levels[x], interval.estimate, interval.low, interval.high, at)
 
 
 def _combinations(part: Part, names: Sequence[str]) -> list[tuple[str, ...]]:

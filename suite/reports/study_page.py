@@ -18,6 +18,7 @@ from suite.studies.cells import Cell
 from suite.studies.evidence import Evidence, Measured
 from suite.studies.expectations import Answer, Verdict
 from suite.studies.matching import groups, selected
+from suite.studies.needs import told_data, told_weights
 from suite.studies.states import CellResult, State
 from suite.studies.study import Study
 
@@ -144,8 +145,7 @@ def study_page(
     rows = tuple(_cell_row(result) for result in results)
     differing, agreed = _what_differs(cells)
     seconds = [result.seconds for result in results if result.seconds is not None]
-    needs = [f"weights {held.name} of {held.model}, SHA-256 {held.sha256}" for held in chosen.weights]
-    needs += [f"data of the task {held.task}, hash {held.sha256}" for held in chosen.data]
+    needs = [*map(told_weights, chosen.weights), *map(told_data, chosen.data)]
     return StudyPage(
         id=study.id,
         title=study.title,

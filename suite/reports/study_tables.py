@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.reports import numbers
 from suite.statistics import rank_ranges
 from suite.studies.evidence import Evidence, Measured, Missing
 from suite.studies.matching import Group
+from suite.studies.measures import mean_of, measure
 from suite.studies.study import Part, Reference, TableLayout, satisfies
 
 Place = tuple[tuple[str, ...], tuple[str, ...]]
@@ -43,6 +44,8 @@ class TableCell:
     best: bool = False
     missing: str = ""
     references: tuple[ReferenceMark, ...] = ()
+    measures: tuple[str, ...] = ()
+    """What was measured beside the score, in the order in which the table names it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class StudyTable:
     rows: tuple[TableRow, ...]
     float_score: str
     has_references: bool
+    measures: tuple[str, ...] = ()
+    """What stands below the differences, in order."""
 
 
 def study_table(
@@ -84,7 +89,8 @@ def study_table(
             if group is None:
                 cells.append(None)
                 continue
-            cells.append(_cell(group, measured[row, column], best.get((row, column), False), references))
+            held_here = measured[row, column]
+            cells.append(_cell(group, held_here, best.get((row, column), False), references, layout.measures))
         made.append(TableRow(_title(part, layout.rows, row), tuple(cells)))
     floats = {float(held.float_outcomes.mean()) for held in measured.values() if isinstance(held, Measured)}
     return StudyTable(
@@ -94,10 +100,21 @@ def study_table(
         rows=tuple(made),
         float_score=" or ".join(numbers.percent(score) for score in sorted(floats)) or numbers.NOTHING,
         has_references=any(cell is not None and cell.references for row in made for cell in row.cells),
+        measures=tuple(measure(name).title for name in layout.measures),
     )
 
 
-def _cell(group: Group, measured: Measured | Missing, best: bool, references: Sequence[Reference]) -> TableCell:
+def teller(name: str) -> Callable[[float], str]:
+    """How a measure is printed: bytes with their unit, bits and other numbers plainly."""
+    unit = measure(name).unit
+    if unit == "bytes":
+        return numbers.byte_size
+    return lambda value: f"{numbers.number(value)}{f' {unit}' if unit else ''}"
+
+
+def _cell(
+    group: Group, measured: Measured | Missing, best: bool, references: Sequence[Reference], measures: Sequence[str]
+) -> TableCell:
     marks = tuple(
         # The mean, because a place is small; every score stands in the table of references.
         ReferenceMark(numbers.percent(reference.mean), reference.says)
@@ -115,6 +132,10 @@ def _cell(group: Group, measured: Measured | Missing, best: bool, references: Se
         seeds=f"{count} seeds" if count > 1 else "",
         best=best,
         references=marks,
+        measures=tuple(
+            numbers.NOTHING if (mean := mean_of(name, measured.records)) is None else teller(name)(mean)
+            for name in measures
+        ),
     )
 
 

@@ -124,9 +124,14 @@ def _card(made: _Assembled, size: Size, title: str, seed: int, group: str) -> Ca
     assert made.method is not None
     assert made.model is not None
     axes = {**{id: axis.default for id, axis in AXES.items()}, **made.axes}
-    given = next((need for need in size.weights if need.model == made.model), None)
-    if given is not None and axes["baseline_weights"] == "task-default":
-        axes["baseline_weights"] = given.name
+    given = [need.name for need in size.weights if need.model == made.model]
+    if given and axes["baseline_weights"] == "task-default":
+        if len(given) > 1:
+            raise StudyError(
+                f"the cell {group} does not say from which weights it starts",
+                hint=f"choose with axes: {{baseline_weights: …}}, one of {', '.join(given)}",
+            )
+        axes["baseline_weights"] = given[0]
     try:
         setting = Setting(axes)
     except SuiteError as error:

@@ -11,7 +11,8 @@ from suite.statistics import Interval, IntervalAt, Side, equivalence, over_seeds
 from suite.studies.cells import Cell
 from suite.studies.evidence import Evidence, Measured, Missing
 from suite.studies.matching import Group, Pair, matched, selected
-from suite.studies.study import Amount, Crossing, Equality, Expectation, Number, Ordering, Study
+from suite.studies.measures import measure, values_of
+from suite.studies.study import Amount, Crossing, Equality, Expectation, Number, Ordering, Quantity, Study
 
 CONFIDENCE = 0.95
 
@@ -62,6 +63,8 @@ def answer(study: Study, expectation: Expectation, cells: Sequence[Cell], eviden
         verdict, detail, compared = _equality(test, pairs, evidence)
     elif isinstance(test, Crossing):
         verdict, detail, compared = _crossing(test, study, cells, evidence)
+    elif isinstance(test, Quantity):
+        verdict, detail, compared = _quantity(test, selected(cells, test.where), evidence)
     else:
         verdict, detail, compared = _number(test, selected(cells, test.where), evidence)
     return Answer(expectation, verdict, detail, compared)
@@ -201,6 +204,31 @@ def _against(test: Number, group: Group, evidence: Evidence) -> Compared:
     verdict = Verdict.HOLDS if inside else Verdict.FAILS if outside else Verdict.OPEN
     difference = 100 * (interval.estimate - test.value)
     return Compared(group.id, interval, f"{interval.estimate:.2%}, {difference:+.2f} points ({how})", verdict, True)
+
+
+def _quantity(test: Quantity, held: Sequence[Group], evidence: Evidence) -> tuple[Verdict, str, tuple[Compared, ...]]:
+    """What is counted has no noise of examples: with one seed it is compared as it is, with several over seeds."""
+    compared = tuple(_counted(test, group, evidence) for group in held)
+    told = "; ".join(f"{one.what}: {one.says}" for one in compared)
+    expected = f"expected {measure(test.of).title} {test.value:g} ± {test.tolerance:g}"
+    return _together([one.verdict for one in compared], "all"), f"{expected}; {told}", compared
+
+
+def _counted(test: Quantity, group: Group, evidence: Evidence) -> Compared:
+    measured = evidence.of(group)
+    if isinstance(measured, Missing):
+        return Compared(group.id, None, measured.reason, Verdict.OPEN, True)
+    values = values_of(test.of, measured.records)
+    if not values:
+        return Compared(group.id, None, f"its record has no {test.of}", Verdict.OPEN, True)
+    summary = over_seeds(values, CONFIDENCE)
+    low, high = (summary.mean,) * 2 if summary.interval is None else (summary.interval.low, summary.interval.high)
+    inside = abs(low - test.value) <= test.tolerance and abs(high - test.value) <= test.tolerance
+    outside = high < test.value - test.tolerance or low > test.value + test.tolerance
+    verdict = Verdict.HOLDS if inside else Verdict.FAILS if outside else Verdict.OPEN
+    # The interval is told in words: pages print the others as shares of right answers.
+    between = "" if summary.interval is None else f" [{low:.4g}, {high:.4g}]"
+    return Compared(group.id, None, f"{summary.mean:.4g}{between} ({_seeds(measured)})", verdict, True)
 
 
 def _score(test: Number, measured: Measured) -> tuple[Interval, str]:

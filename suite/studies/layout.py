@@ -21,8 +21,10 @@ from suite.cards.layout import (
     Table,
 )
 from suite.cards.schema_file import shape_schema
+from suite.studies.measures import KNOWN
 
 VERSION = 1
+MEASURE_PATTERN = rf"^({'|'.join(KNOWN)}|figures\.[a-z][a-z0-9_]*)$"
 SIZES = ("smoke", "small", "paper")
 
 STUDY_ID = Text(pattern="^[a-z0-9][a-z0-9-]*$", longest=60, says="an id (small letters, digits, '-')")
@@ -32,6 +34,7 @@ HASH = Text(pattern="^[0-9a-f]{64}$", longest=64, says="a SHA-256 (64 hexadecima
 CARD_FILE = Text(longest=200, says="the path of a card beside the study")
 OPTION = Text(pattern="^[a-z][a-z0-9_]*$", longest=64)
 SHARE = Number(least=0, most=1)
+MEASURE = Text(pattern=MEASURE_PATTERN, longest=80, says=f"a measure ({', '.join(KNOWN)}, or figures.NAME)")
 
 NAMES = Sequence(Scalar(FACTOR), most=8, one=True)
 SEEDS = Sequence(Scalar(Integer(0, maximum=LARGEST_SEED)), most=100, one=True)
@@ -95,14 +98,14 @@ SIZE = Object(
             Object(
                 "weights",
                 {"model": Scalar(MODEL_ID), "name": Scalar(LINE), "sha256": Scalar(HASH), "says": Scalar(LINE)},
-                required=("model", "name", "sha256"),
+                required=("model", "name"),
             )
         ),
         "data": Sequence(
             Object(
                 "data",
                 {"task": Scalar(NAME), "sha256": Scalar(HASH), "says": Scalar(LINE)},
-                required=("task", "sha256"),
+                required=("task",),
             )
         ),
         "fixed": SIZE_FIXED,
@@ -139,7 +142,12 @@ NUMBER = Object(
     },
     required=("tolerance",),
 )
-TESTS = {"ordering": ORDERING, "equality": EQUALITY, "crossing": CROSSING, "number": NUMBER}
+QUANTITY = Object(
+    "measure",
+    {"where": WHERE, "of": Scalar(MEASURE), "value": Scalar(Number()), "tolerance": Scalar(Number(least=0))},
+    required=("of", "value", "tolerance"),
+)
+TESTS = {"ordering": ORDERING, "equality": EQUALITY, "crossing": CROSSING, "number": NUMBER, "measure": QUANTITY}
 
 STUDY = Object(
     "study",
@@ -177,11 +185,21 @@ STUDY = Object(
                 "show",
                 {
                     "part": Scalar(LEVEL_ID),
-                    "table": Object("table", {"rows": NAMES, "columns": NAMES}, required=("rows", "columns")),
+                    "table": Object(
+                        "table",
+                        {"rows": NAMES, "columns": NAMES, "measures": Sequence(Scalar(MEASURE), most=6, one=True)},
+                        required=("rows", "columns"),
+                    ),
                     "figures": Sequence(
                         Object(
                             "figure",
-                            {"x": Scalar(FACTOR), "lines": NAMES, "panels": NAMES, "least": Scalar(SHARE)},
+                            {
+                                "x": Scalar(FACTOR),
+                                "lines": NAMES,
+                                "panels": NAMES,
+                                "least": Scalar(SHARE),
+                                "at": Scalar(MEASURE),
+                            },
                             required=("x", "lines"),
                         ),
                         most=6,

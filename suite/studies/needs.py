@@ -7,39 +7,49 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from suite.cards import Card
 from suite.errors import StudyError
-from suite.studies.study import Size, WeightsNeed
+from suite.studies.study import DataNeed, Size, WeightsNeed
 
 
 @dataclass(frozen=True)
 class Given:
-    """A weights file that answers a need."""
+    """A weights file that answers a need: for which model, and under which name cards speak of it."""
 
+    model: str
+    name: str
     path: Path
     sha256: str
 
 
 @dataclass(frozen=True)
 class Met:
-    """The needs of a size, met: model -> weights file, and task -> hash of its data as far as it was looked at."""
+    """The needs of a size, met: weights files, and task -> hash of its data as far as it was looked at."""
 
-    weights: Mapping[str, Given] = field(default_factory=dict)
+    weights: tuple[Given, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
+
+    def weights_of(self, card: Card) -> Given | None:
+        """The file that a card starts from: of several for its model the one that its `baseline_weights` names."""
+        own = [held for held in self.weights if held.model == card.model]
+        named = [held for held in own if held.name == card.values["baseline_weights"]]
+        return next(iter(named or own), None)
 
 
 def meet(size: Size, files: Sequence[Path], data_identity: Callable[[str], str]) -> Met:
     """Check every need of a size, or say which one is not met and what would meet it.
 
-    A weights file is recognised by its hash, so the order and the names of the files do not matter.
+    A weights file is recognised by its hash, so the order and the names of the files do not matter. Only where the
+    study does not know the hash, the name counts.
     """
-    found = {digest: path for path in files for digest in (_sha256(path),)}
-    weights = {}
+    found = {path: _sha256(path) for path in files}
+    weights = []
     for need in size.weights:
-        if need.sha256 not in found:
+        path = next((path for path, digest in found.items() if _answers(need, path, digest)), None)
+        if path is None:
             raise StudyError(_missing(need, files), hint=_remedy(need))
-        weights[need.model] = Given(found[need.sha256], need.sha256)
-    wanted = {need.sha256 for need in size.weights}
-    strange = [path for digest, path in found.items() if digest not in wanted]
+        weights.append(Given(need.model, need.name, path, found[path]))
+    strange = [path for path, digest in found.items() if not any(_answers(need, path, digest) for need in size.weights)]
     if strange:
         raise StudyError(
             f"{strange[0]} is not a weights file that this study asks for at the size '{size.name}'",
@@ -48,20 +58,23 @@ def meet(size: Size, files: Sequence[Path], data_identity: Callable[[str], str])
     data = {}
     for held in size.data:
         identity = data_identity(held.task)
-        if identity != held.sha256:
+        if held.sha256 and identity != held.sha256:
             says = f": {held.says}" if held.says else ""
             raise StudyError(
                 f"the data of the task '{held.task}' are not those the study was written for{says}",
                 hint=f"their hash is {identity[:12]}…, the study asks for {held.sha256[:12]}…",
             )
         data[held.task] = identity
-    return Met(weights, data)
+    return Met(tuple(weights), data)
 
 
 def asked_for(size: Size, files: Sequence[Path]) -> tuple[Path, ...]:
     """Of several files, those that a size asks for."""
-    wanted = {need.sha256 for need in size.weights}
-    return tuple(path for path in files if _sha256(path) in wanted)
+    return tuple(path for path in files if any(_answers(need, path, _sha256(path)) for need in size.weights))
+
+
+def _answers(need: WeightsNeed, path: Path, digest: str) -> bool:
+    return digest == need.sha256 if need.sha256 else path.name == need.name
 
 
 def _missing(need: WeightsNeed, files: Sequence[Path]) -> str:
@@ -70,8 +83,20 @@ def _missing(need: WeightsNeed, files: Sequence[Path]) -> str:
     return f"the study needs the weights {need.name}{says} for {need.model}{given}"
 
 
+def told_weights(need: WeightsNeed) -> str:
+    """A need as a page and a terminal tell it."""
+    return f"weights {need.name} of {need.model}, {f'SHA-256 {need.sha256}' if need.sha256 else 'known by this name'}"
+
+
+def told_data(need: DataNeed) -> str:
+    """The same for data."""
+    says = f" ({need.says})" if need.says else ""
+    return f"data of the task {need.task}{f', hash {need.sha256}' if need.sha256 else says}"
+
+
 def _remedy(need: WeightsNeed) -> str:
-    return f"give the file with --weights; its SHA-256 is {need.sha256[:12]}…"
+    known = f"its SHA-256 is {need.sha256[:12]}…" if need.sha256 else "it is known by its name"
+    return f"give the file with --weights; {known}"
 
 
 def _sha256(path: Path) -> str:
@@ -86,6 +111,10 @@ def assumed(size: Size, files: Sequence[Path] = ()) -> Met:
     """The needs of a size, taken to be met: enough to look up what is on record."""
     named = {path.name: path for path in files}
     return Met(
-        {need.model: Given(named.get(need.name, Path(need.name)), need.sha256) for need in size.weights},
-        {need.task: need.sha256 for need in size.data},
+        tuple(
+            Given(need.model, need.name, path, need.sha256 or (_sha256(path) if path.is_file() else ""))
+            for need in size.weights
+            for path in (named.get(need.name, Path(need.name)),)
+        ),
+        {need.task: need.sha256 for need in size.data if need.sha256},
     )

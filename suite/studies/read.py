@@ -24,6 +24,7 @@ from suite.studies.study import (
     Number,
     Ordering,
     Part,
+    Quantity,
     Reference,
     Show,
     Size,
@@ -152,6 +153,8 @@ class _Reader:
             )
         if kind == "crossing":
             return Crossing(within, condition(form["first"]), condition(form["second"]), form["along"])
+        if kind == "measure":
+            return Quantity(within, form["of"], float(form["value"]), float(form["tolerance"]))
         return self.number(form, within, (*where, kind), references)
 
     def number(
@@ -201,10 +204,10 @@ def size(name: str, held: Content) -> Size:
         name=name,
         says=" ".join(held["says"].split()),
         weights=tuple(
-            WeightsNeed(one["model"], one["name"], one["sha256"], one.get("says", ""))
+            WeightsNeed(one["model"], one["name"], one.get("sha256", ""), one.get("says", ""))
             for one in held.get("weights", ())
         ),
-        data=tuple(DataNeed(one["task"], one["sha256"], one.get("says", "")) for one in held.get("data", ())),
+        data=tuple(DataNeed(one["task"], one.get("sha256", ""), one.get("says", "")) for one in held.get("data", ())),
         fixed=choice(held.get("fixed", {})),
         keep=tuple(condition(one) for one in held.get("keep", ())),
         adjust=tuple(adjustment(one) for one in held.get("adjust", ())),
@@ -220,9 +223,17 @@ def reference(held: Content) -> Reference:
 def show(held: Content) -> Show:
     return Show(
         part=held["part"],
-        table=TableLayout(tuple(held["table"]["rows"]), tuple(held["table"]["columns"])),
+        table=TableLayout(
+            tuple(held["table"]["rows"]), tuple(held["table"]["columns"]), tuple(held["table"].get("measures", ()))
+        ),
         figures=tuple(
-            FigureLayout(one["x"], tuple(one["lines"]), tuple(one.get("panels", ())), one.get("least"))
+            FigureLayout(
+                one["x"],
+                tuple(one["lines"]),
+                tuple(one.get("panels", ())),
+                least=one.get("least"),
+                at=one.get("at", ""),
+            )
             for one in held.get("figures", ())
         ),
     )

@@ -20,6 +20,7 @@ from suite.studies.study import (
     Number,
     Ordering,
     Part,
+    Quantity,
     Show,
     Study,
     Where,
@@ -124,7 +125,7 @@ class _Rules:
             kind = "equality" if isinstance(test, Equality) else "crossing"
             conditions = {"where": test.where, "first": test.first, "second": test.second}
         else:
-            kind, conditions = "number", {"where": test.where}
+            kind, conditions = "number" if isinstance(test, Number) else "measure", {"where": test.where}
         for name, condition in conditions.items():
             self.condition(condition, (*where, kind, name))
         if isinstance(test, Crossing) and test.along not in self.levels:
@@ -168,7 +169,7 @@ class _Rules:
 
 def _asks(expectation: Expectation, cells: Sequence[Cell]) -> bool:
     test = expectation.test
-    if isinstance(test, Number):
+    if isinstance(test, Number | Quantity):
         return bool(selected(cells, test.where))
     first, second = (test.higher, test.lower) if isinstance(test, Ordering) else (test.first, test.second)
     return bool(matched(cells, test.where, first, second))

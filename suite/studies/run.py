@@ -201,7 +201,7 @@ class _Run:
 
 def evaluate_arguments(cell: Cell, conditions: Conditions, card: Path) -> list[str]:
     """The arguments of `suite evaluate` for a cell, save where the record goes to."""
-    given = conditions.met.weights.get(cell.card.model or "")
+    given = conditions.met.weights_of(cell.card)
     parts = ["evaluate", "--card", str(card), "--threads", str(conditions.threads), "--device", conditions.device]
     if given is not None:
         parts += ["--weights", str(given.path)]

@@ -71,7 +71,7 @@ def folder_of(runs: Path, study: str, size: str) -> Path:
 
 def key_of(cell: Cell, conditions: Conditions) -> str:
     """Hash of what is asked for: the cell's card, and the conditions that are part of a run's identity."""
-    given = conditions.met.weights.get(cell.card.model or "")
+    given = conditions.met.weights_of(cell.card)
     return digest_of(
         {
             "card": cell.digest,
@@ -131,7 +131,7 @@ def _parts(cell: Cell, conditions: Conditions) -> dict[str, object]:
     parts: dict[str, object] = {"threads": conditions.threads}
     if conditions.device in ("cpu", "cuda"):
         parts["device"] = conditions.device
-    given = conditions.met.weights.get(cell.card.model or "")
+    given = conditions.met.weights_of(cell.card)
     if given is not None:
         parts["weights"] = given.sha256
     identity = conditions.met.data.get(cell.card.task or "")

@@ -96,20 +96,20 @@ class Part:
 
 @dataclass(frozen=True)
 class WeightsNeed:
-    """A weights file that the user gives, known by its hash."""
+    """A weights file that the user gives, known by its hash, or by its name where nobody here knows the hash."""
 
     model: str
     name: str
-    sha256: str
+    sha256: str = ""
     says: str = ""
 
 
 @dataclass(frozen=True)
 class DataNeed:
-    """The data of a task, known by the task's identity hash."""
+    """The data of a task, known by the task's identity hash; empty where nobody here has the data."""
 
     task: str
-    sha256: str
+    sha256: str = ""
     says: str = ""
 
 
@@ -172,7 +172,17 @@ class Number:
     reference: str = ""
 
 
-Test = Ordering | Equality | Crossing | Number
+@dataclass(frozen=True)
+class Quantity:
+    """Something else than a score: the measure `of` the runs lies within `tolerance` of a value."""
+
+    where: Where
+    of: str
+    value: float
+    tolerance: float
+
+
+Test = Ordering | Equality | Crossing | Number | Quantity
 
 
 @dataclass(frozen=True)
@@ -207,15 +217,21 @@ class TableLayout:
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
+    measures: tuple[str, ...] = ()
+    """What stands below every score: names of `measures.py`."""
 
 
 @dataclass(frozen=True)
 class FigureLayout:
-    """Score against the levels of a factor: one line for each level of `lines`, one panel for each of `panels`."""
+    """Score against the levels of a factor: one line for each level of `lines`, one panel for each of `panels`.
+
+    With `at`, the name of a measure, a mark stands where its runs were measured, and `x` joins marks to a line.
+    """
 
     x: str
     lines: tuple[str, ...]
     panels: tuple[str, ...] = ()
+    at: str = ""
     least: float | None = None
     """The lowest score in view; what lies below is cut off, and the figure says so."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def test_only_allowed_widths_are_chosen() -> None:
     chosen = chosen_plan(bench.model, bench.plan)
     assert chosen is not None
     assert set(chosen.chosen_bits.values()) <= {2, 4, 8}
+
+
+@pytest.mark.parametrize("symmetry", ["asymmetric", "symmetric"])
+def test_what_asymmetric_weights_save_is_counted_from_the_weights_themselves(symmetry: str) -> None:
+    bench, claims = learned(setting_for(weight_symmetry=symmetry, network_input="same"), steps=1)
+    total, count = 0.0, 0
+    for name, quantizer in quantizers_of(bench.model).items():
+        if quantizer.is_weight:
+            weight = bench.model.get_submodule(name.partition(":")[0]).weight.detach().flatten(1)  # type: ignore[union-attr,operator]
+            rows = weight.double().tolist()
+            ratios = [2 * max(abs(value) for value in row) / (max(*row, 0.0) - min(*row, 0.0)) for row in rows]
+            total += weight.numel() * sum(map(math.log2, ratios)) / len(ratios)
+            count += weight.numel()
+    assert 0.0 < total / count < 1.0
+    assert claims.figures["bits_saved_by_asymmetric_weights"] == pytest.approx(total / count, rel=1e-6)
 
 
 def test_ordinary_quantizers_are_left_on_untouched_weights() -> None:

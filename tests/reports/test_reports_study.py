@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,48 @@ def test_a_study_without_any_result_is_a_page_too(tmp_path: Path) -> None:
 def test_what_differs_names_the_factor_that_decides_it(both: tuple[str, str]) -> None:
     rows = [line for line in both[1].splitlines() if line.startswith("| `")]
     assert rows == ["| `weight_range` | method | mse (good); min-max (bad) |", "| `weight_bits` | bits | 4; 2 |"]
+
+
+MEASURED = STUDY.replace(
+    "table: {rows: method, columns: bits}", "table: {rows: method, columns: bits, measures: [model_bytes, weight_bits]}"
+).replace("lines: method}", "lines: method, at: weight_bits}")
+
+
+def costly(cell: Any) -> Any:
+    """At nominally 4 bits the bad method really has 3."""
+    bits = 3.0 if cell.id == "main.bad.4.s0" else float(cell.levels["bits"])
+    return {"score": scores(cell), "model_bytes": round(12_000 * bits), "average_weight_bits": bits, "message": ""}
+
+
+def test_what_was_measured_beside_the_score_stands_below_it(tmp_path: Path) -> None:
+    study = sample(MEASURED.replace("seeds: [0, 1]", "seeds: [0]"))
+    html, markdown = pages(study, tmp_path, costly)
+    for text in (Page(html).text, markdown.replace("\\", "")):
+        assert "Then: size of the model, bits of a weight on average." in text
+        assert "48.0 kB" in text
+        assert "36.0 kB" in text
+        assert "3 bits" in text
+    plain, _ = pages(sample(), tmp_path / "plain")
+    assert "Then:" not in plain
+
+
+def test_marks_stand_at_what_was_measured(tmp_path: Path) -> None:
+    html, _ = pages(sample(MEASURED.replace("seeds: [0, 1]", "seeds: [0]")), tmp_path, costly)
+    assert "Score against bits of a weight on average" in Page(html).text
+    places = {
+        label.partition(":")[0]: float(re.search(r'<svg x="([\d.]+)%"[^>]*aria-label="' + re.escape(label), html)[1])  # type: ignore[index]
+        for label in re.findall(r'aria-label="((?:good|bad), \d \([^"]*)"', html)
+    }
+    assert set(places) == {"good, 4 (4 bits)", "good, 2 (2 bits)", "bad, 4 (3 bits)", "bad, 2 (2 bits)"}
+    assert places["good, 2 (2 bits)"] == places["bad, 2 (2 bits)"]
+    middle = (places["good, 2 (2 bits)"] + places["good, 4 (4 bits)"]) / 2
+    assert places["bad, 4 (3 bits)"] == pytest.approx(middle, abs=0.01)
+
+
+def test_a_figure_of_what_no_record_has_is_left_out(tmp_path: Path) -> None:
+    html, markdown = pages(sample(MEASURED), tmp_path)
+    assert "<figure" not in html
+    assert "–" in markdown
 
 
 def line_of(name: str, *scores: tuple[str, float]) -> tuple[str, int, list[Score]]:

@@ -140,6 +140,38 @@ def test_a_number_over_seeds_has_an_interval(tmp_path: Path):
     assert found.verdict is OPEN
 
 
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [((0.16, 0.16), HOLDS), ((0.16, 0.1601), HOLDS), ((0.16, 0.2), OPEN), ((0.3, 0.3), FAILS), ((0.3, None), OPEN)],
+)
+def test_a_measure_of_the_runs(measured: tuple[float, float | None], verdict: Verdict, tmp_path: Path):
+    study = with_expectation(
+        "measure: {where: {method: good, bits: 2}, of: figures.saved, value: 0.17, tolerance: 0.02}"
+    )
+    figures = {seed: {} if value is None else {"saved": value} for seed, value in enumerate(measured)}
+    found = ask(study, lambda cell: {"score": 0.5, "figures": figures[cell.seed]}, tmp_path)
+    assert found.verdict is verdict
+    assert found.compared[0].interval is None
+    if measured[1] is None:
+        assert "its record has no figures.saved" in found.detail
+    else:
+        assert f"{(measured[0] + measured[1]) / 2:.4g}" in found.detail
+
+
+def test_a_measure_of_one_seed_is_compared_as_it_is(tmp_path: Path):
+    study = with_expectation("measure: {where: {bits: 4}, of: model_bytes, value: 1000, tolerance: 10}")
+    sizes = {"good": 1010, "bad": 1011}
+    found = ask(study, lambda cell: {"score": 0.5, "model_bytes": sizes[cell.levels["method"]]}, tmp_path)
+    assert [row.verdict for row in found.compared] == [HOLDS, FAILS]
+    assert found.verdict is FAILS
+    assert found.detail.startswith("expected size of the model 1000 ± 10; main.good.4: 1010 (one seed)")
+
+
+def test_a_measure_of_a_run_that_is_missing_is_open(tmp_path: Path):
+    study = with_expectation("measure: {where: {bits: 4, method: good}, of: model_bytes, value: 1000, tolerance: 10}")
+    assert ask(study, lambda cell: None, tmp_path).verdict is OPEN
+
+
 def test_a_reference_gives_the_number_and_the_cells(tmp_path: Path):
     text = STUDY.replace(
         "expectations:",

@@ -60,6 +60,9 @@ def test_the_sample_has_no_problem():
         ("says: Good is better.", "says: Good is better.\n    sizes: paper", "this study has no size 'paper'"),
         ("fixed:\n", "fixed:\n  card: ../other.yaml\n", "the card '../other.yaml' is not beside the study"),
         ("fixed:\n", "fixed:\n  card: /etc/hostname\n", "is not beside the study"),
+        ("columns: bits", "columns: bits, measures: model_kilobytes", "measures: expected a measure (weight_bits, "),
+        ("lines: method}", "lines: method, at: score}", "at: expected a measure"),
+        ("ordering: {", "measure: {of: model_bytes, ", "unknown key 'higher'"),
         ("id: sample", "id: &anchor sample", "the anchor '&anchor' is not allowed in a study"),
     ],
 )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_samples import STUDY, sample
 
 from suite.errors import StudyError
-from suite.studies.needs import assumed, meet
+from suite.studies import examine_text, expand
+from suite.studies.needs import Given, Met, asked_for, assumed, meet, told_data
 from suite.studies.study import DataNeed, Size, WeightsNeed
 
+CARD = expand(sample(), "smoke")[0].card
 CONTENT = b"weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
@@ -31,7 +35,7 @@ NEED = WeightsNeed("resnet20", "theirs.pt", DIGEST, "trained by somebody")
 
 def test_a_file_is_recognised_by_its_hash_not_by_its_name(file: Path, tmp_path: Path):
     met = meet(size(weights=(NEED,)), [file], lambda task: "")
-    assert met.weights["resnet20"].path == file
+    assert met.weights[0].path == file
 
 
 def test_a_file_that_is_missing_is_named_with_its_remedy():
@@ -68,4 +72,39 @@ def test_what_is_on_record_is_looked_up_under_the_hashes_of_the_study(file: Path
     met = meet(size(weights=(NEED,), data=(DataNeed("t", "a" * 64),)), [file], lambda task: "a" * 64)
     taken = assumed(size(weights=(NEED,), data=(DataNeed("t", "a" * 64),)))
     assert taken.data == met.data
-    assert taken.weights["resnet20"].sha256 == met.weights["resnet20"].sha256
+    assert [held.sha256 for held in taken.weights] == [held.sha256 for held in met.weights] == [DIGEST]
+
+
+def test_where_nobody_knows_the_hash_the_name_of_the_file_counts(file: Path, tmp_path: Path):
+    unknown = WeightsNeed("resnet20", "theirs.pt", says="converted by somebody")
+    with pytest.raises(StudyError, match=r"theirs\.pt \(converted by somebody\).*known by its name"):
+        meet(size(weights=(unknown,)), [], lambda task: "")
+    named = file.rename(tmp_path / "theirs.pt")
+    (given,) = meet(size(weights=(unknown,)), [named], lambda task: "").weights
+    assert (given.path, given.sha256) == (named, DIGEST)
+    assert assumed(size(weights=(unknown,)), [named]).weights == (given,)
+    assert asked_for(size(weights=(unknown,)), [named]) == (named,)
+
+
+def test_data_that_nobody_here_has_are_taken_as_they_are():
+    need = DataNeed("imagenet", says="the validation images")
+    assert meet(size(data=(need,)), [], lambda task: "a" * 64).data == {"imagenet": "a" * 64}
+    assert told_data(need) == "data of the task imagenet (the validation images)"
+
+
+def test_of_several_files_for_a_model_a_card_names_its_own():
+    given = (Given("resnet20", "weak.pt", Path("w"), "a" * 64), Given("resnet20", "strong.pt", Path("s"), "b" * 64))
+    for held in given:
+        card = replace(CARD, model="resnet20", values={**CARD.values, "baseline_weights": held.name})
+        assert Met(given).weights_of(card) == held
+    assert Met(given).weights_of(replace(CARD, model="resnet8")) is None
+    assert Met(given[:1]).weights_of(replace(CARD, model="resnet20")) == given[0]
+
+
+def test_a_cell_that_leaves_open_from_which_weights_it_starts_cannot_be():
+    needs = "".join(f"\n      - {{model: digits-resnet, name: {name}}}" for name in ("weak.pt", "strong.pt"))
+    text = STUDY.replace("smoke: {says: Everything.}", f"smoke:\n    says: x\n    weights:{needs}")
+    _, problems = examine_text(text, "study.yaml")
+    assert any("does not say from which weights it starts" in str(problem) for problem in problems)
+    chosen = text.replace("{activation_bits: 32,", "{baseline_weights: strong.pt, activation_bits: 32,")
+    assert {cell.card.values["baseline_weights"] for cell in expand(sample(chosen), "smoke")} == {"strong.pt"}

@@ -61,7 +61,10 @@ def test_every_cell_is_run_once_and_never_again(room: Room):
 
 def test_a_job_is_an_evaluation_of_a_complete_card_with_its_threads(room: Room):
     room.conditions = Conditions(
-        room.conditions.runs, Met({"digits-resnet": Given(Path("mine.pt"), "a" * 64)}), Path("data"), threads=3
+        room.conditions.runs,
+        Met((Given("digits-resnet", "mine.pt", Path("mine.pt"), "a" * 64),)),
+        Path("data"),
+        threads=3,
     )
     room.run()
     job = room.executor.submitted[0]
