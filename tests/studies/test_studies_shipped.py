@@ -75,3 +75,17 @@ def test_symmetric_grids_get_the_bits_that_asymmetric_ones_save() -> None:
         if cell.levels["part"] == "activations":
             more = cell.levels["grid"] == "symmetric+1"
             assert cell.card.values["activation_bits"] == int(cell.levels["bits"]) + more
+
+
+def test_the_ablations_of_flexround_share_their_runs_with_the_large_study() -> None:
+    large = {cell.digest for cell in expand(load_study("post-training-resnet20"), "small")}
+    cells = expand(load_study("flexround-resnet20"), "small")
+    new = {
+        (cell.levels["part"], cell.levels.get("method"), cell.levels.get("images"))
+        for cell in cells
+        if cell.digest not in large
+    }
+    images = ("16", "32", "64", "128", "256", "512")
+    assert new == {("step", "s1_fixed", None)} | {
+        ("samples", method, count) for method in ("adaround", "flexround") for count in images
+    }
