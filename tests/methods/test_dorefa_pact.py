@@ -127,7 +127,7 @@ def test_a_killed_training_goes_on_to_the_same_end(kind: type[Method]) -> None:
 )
 def test_settings_that_the_transform_cannot_honour_are_refused(kind: type[Method], changes: dict[str, object]) -> None:
     # A rule of the axes refuses asymmetric grids on [0, 1] before the method is asked.
-    with pytest.raises((Unsupported, SettingError), match="does not support|a given range has zero at its end"):
+    with pytest.raises((Unsupported, SettingError), match=r"does not support|a given range has zero at its end"):
         kind.check_setting(bench_of(kind).setting.replace(**changes))
 
 
