@@ -28,7 +28,7 @@ from suite.records import Record, Status
 __all__ = ["CheckResult", "check_method"]
 
 TASK, MODEL = "digits", "digits-resnet"
-SMALL_BUDGET = 64
+SMALL_BUDGET = 32
 # The time limit is a promise about a whole run on one machine, and no business of a trial of seconds.
 PATIENCE = 1e6
 

@@ -17,7 +17,7 @@ NUMBERS: Mapping[str, tuple[Value, ...]] = {
     "initialization_examples": (32,),
     "weight_bits": (2, 3, 4, 8, 32),
     "activation_bits": (2, 4, 8, 32),
-    "examples": (64,),
+    "examples": (32,),
     "time_limit": (1000.0,),
     "allowed_bit_widths": ((2, 4, 8),),
 }
@@ -42,7 +42,7 @@ COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("pooling", "low-precision-integer"): {"last_layer_activations": "same"},
     ("extra_level", "present"): {"signed_range": "full", "weight_symmetry": "symmetric"},
     ("symmetric_step", "two-max-over-levels"): {"weight_symmetry": "symmetric"},
-    ("examples", 64): {"initialization_examples": "all"},
+    ("examples", 32): {"initialization_examples": "all"},
     ("percentile", 99.9): {"activation_range": "percentile"},
     ("skip_connection", "full-precision"): {"residual_connection": "full-precision"},
     ("residual_connection", "quantized"): {"skip_connection": "quantized"},
@@ -51,6 +51,9 @@ COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("weight_precision", "mixed"): {"weight_bits": 4},
     ("activation_precision", "mixed"): {"activation_bits": 4},
 }
+
+# Methods that ask for hundreds of examples keep their promises on this many too, and trials take a fraction of the time.
+ENOUGH_EXAMPLES = 64
 
 # Free text, or a fact about the baseline that a trial cannot vary.
 NOT_TRIED = ("baseline_weights", "baseline_accuracy", "preprocessing")
@@ -71,8 +74,14 @@ class Trial:
 
 
 def base_setting(kind: type[Method]) -> Setting:
-    """Where all trials start: the axes' defaults, and what the method recommends."""
-    return Setting.default().replace(**dict(kind.recommended))
+    """Where all trials start: the axes' defaults, and what the method recommends, on few examples."""
+    setting = Setting.default().replace(**dict(kind.recommended))
+    fewer = {
+        axis: ENOUGH_EXAMPLES
+        for axis in ("examples", "initialization_examples")
+        if isinstance(asked := setting[axis], int) and asked > ENOUGH_EXAMPLES
+    }
+    return setting.replace(**fewer)
 
 
 def claimed_values(kind: type[Method], axis: Axis) -> tuple[Any, ...]:

@@ -69,8 +69,9 @@ def meet(size: Size, files: Sequence[Path], data_identity: Callable[[str], str])
 
 
 def asked_for(size: Size, files: Sequence[Path]) -> tuple[Path, ...]:
-    """Of several files, those that a size asks for."""
-    return tuple(path for path in files if any(_answers(need, path, _sha256(path)) for need in size.weights))
+    """Of several files, each of which must be readable, those that a size asks for."""
+    found = {path: _sha256(path) for path in files}
+    return tuple(path for path, digest in found.items() if any(_answers(need, path, digest) for need in size.weights))
 
 
 def _answers(need: WeightsNeed, path: Path, digest: str) -> bool:

@@ -168,7 +168,7 @@ def test_asking_for_more_than_the_budget_fails(tmp_path: Path) -> None:
             calibrate(work)
 
     results = list(budget_checks(Greedy, TrialBench(Greedy, tmp_path)))
-    assert failed(results) == ["it works with 64 examples and sees no more"]
+    assert failed(results) == ["it works with 32 examples and sees no more"]
     assert "examples" in results[0].detail
 
 
