@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from suite.contract.checks import TrialBench
 from suite.contract.continuing import continuing_checks
 from suite.contract.results import CheckResult
 from suite.contract.trials import base_setting
-from suite.methods import METHODS
 from suite.methods.api import Method, Workbench
 from suite.methods.engines.calibration import calibrate
 from suite.methods.rtn import RoundToNearest
@@ -83,11 +80,3 @@ def test_a_method_that_skips_its_requests_counts_too_little(tmp_path: Path) -> N
 def test_a_method_without_checkpoints_is_not_tried(tmp_path: Path) -> None:
     (result,) = results_of(RoundToNearest, tmp_path)
     assert (result.passed, result.skipped, result.detail) == (True, True, "it keeps no checkpoints")
-
-
-@pytest.mark.parametrize("id", METHODS.ids())
-def test_shipped_methods_continue(id: str, tmp_path: Path) -> None:
-    failed = [
-        f"{result.name}: {result.detail}" for result in results_of(METHODS.get(id), tmp_path) if not result.passed
-    ]
-    assert failed == []
