@@ -24,8 +24,9 @@ from suite.harness.streams import Streams
 from suite.harness.watch import InputWatch
 from suite.harness.workbench import Bench
 from suite.methods.engines.acceleration import channels_last
+from suite.methods.engines.optimizers import make_optimizer
 from suite.methods.engines.recipe import Compilation, Recipe
-from suite.methods.engines.training import make_optimizer, train
+from suite.methods.engines.training import train
 from suite.methods.lsq import LearnedStepSize
 from suite.models import build_model
 from suite.plan import Plan, calibrating, dissect, initialize_weights, make_plan, place, prepare, quantizers_of

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from suite.axes import Setting
 from suite.methods.engines.acceleration import channels_last, compiled
+from suite.methods.engines.optimizers import make_optimizer
 from suite.methods.engines.recipe import Recipe
-from suite.methods.engines.training import make_optimizer
 from suite.methods.lsq import LearnedStepSize
 from suite.models import build_model
 from suite.plan import calibrating, dissect, initialize_weights, make_plan, place, prepare, quantizers_of

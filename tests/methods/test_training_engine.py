@@ -16,10 +16,12 @@ from toys import ToyBench, ToyCheckpoints, toy_bench, toy_setting
 from suite.errors import SuiteError
 from suite.methods.api import Diverged
 from suite.methods.engines import acceleration
+from suite.methods.engines.batches import steps_per_epoch
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.divergence import require_better_than_guessing
+from suite.methods.engines.optimizers import make_optimizer
 from suite.methods.engines.recipe import Compilation, Optimizer, Recipe, Schedule
-from suite.methods.engines.training import make_optimizer, steps_per_epoch, train
+from suite.methods.engines.training import train
 from suite.plan import quantizers_of
 
 

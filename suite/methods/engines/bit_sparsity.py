@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from suite.errors import Unsupported
 from suite.methods.api import Diverged, Workbench
+from suite.methods.engines.batches import length
 from suite.methods.engines.beside import Beside
-from suite.methods.engines.calibration import calibrate_activations
+from suite.methods.engines.calibration import start_activations
 from suite.methods.engines.recipe import Recipe, Window
-from suite.methods.engines.training import Trained, length, train
-from suite.plan import Plan, all_off, choose_bits, quantizers_of, standing_in, weights_of
-from suite.quantizers import Quantizer, RangeRule
+from suite.methods.engines.training import Trained, train
+from suite.plan import Plan, all_off, choose_bits, standing_in, weights_of
+from suite.quantizers import Quantizer
 from suite.quantizers.bit_planes import BitPlanes, TrainedPlanes, TrainedWhole, group_lasso
 
 LEAST_BITS = 2
@@ -110,14 +111,6 @@ def sparsify_bits(work: Workbench, recipe: SparsityRecipe) -> Sparsified:
             fine_tuning = _train_whole(work, recipe, second)
     plan, planes = _leave(work, {name: second[name] for name in weights}, mixed)
     return Sparsified(plan, planes, precisions, training, fine_tuning)
-
-
-def start_activations(work: Workbench) -> None:
-    """First ranges of activations, from the network as it is by now; learned steps begin to learn."""
-    calibrate_activations(work)
-    for quantizer in quantizers_of(work.model).values():
-        if not quantizer.is_weight and quantizer.spec.range_rule is RangeRule.LEARNED_STEP:
-            quantizer.learn_step()
 
 
 def _train_planes(

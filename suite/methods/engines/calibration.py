@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from suite.axes import Setting
 from suite.methods.api import DataDoor, Workbench
 from suite.plan import all_off, calibrating, initialize_weights, quantizers_of
-from suite.quantizers import Quantizer
+from suite.quantizers import Quantizer, RangeRule
 from suite.quantizers.ranges import Rule
 from suite.quantizers.spec import GIVEN_RANGES
 
@@ -57,6 +57,14 @@ def calibrate_activations(work: Workbench, *, batch_size: int = BATCH_SIZE, data
         for inputs in first_examples(data, total, batch_size):
             work.model(inputs.to(work.device))
             progress.advance(len(inputs))
+
+
+def start_activations(work: Workbench) -> None:
+    """First ranges of activations, from the network as it is by now; learned steps begin to learn."""
+    calibrate_activations(work)
+    for quantizer in quantizers_of(work.model).values():
+        if not quantizer.is_weight and quantizer.spec.range_rule is RangeRule.LEARNED_STEP:
+            quantizer.learn_step()
 
 
 def static_activations(model: nn.Module) -> list[Quantizer]:

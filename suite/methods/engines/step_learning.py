@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from suite.errors import Unsupported
 from suite.methods.api import Claims, Workbench
+from suite.methods.engines.batches import parted_doors
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.recipe import Recipe
-from suite.methods.engines.training import Trained, parted_doors, train
+from suite.methods.engines.training import Trained, train
 from suite.methods.engines.trajectories import evenly_spread, points_of_each, rounded
 from suite.plan import quantizers_of, standing_in
 from suite.quantizers import Quantizer

@@ -9,7 +9,7 @@ from torch import nn
 
 from suite.methods.api import Workbench
 from suite.methods.engines.beside import Beside
-from suite.methods.engines.bit_sparsity import start_activations
+from suite.methods.engines.calibration import start_activations
 from suite.methods.engines.noise_precision.learning import mixed_weights, require_finite
 from suite.methods.engines.recipe import Recipe
 from suite.methods.engines.training import Trained, train
