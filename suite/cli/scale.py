@@ -109,14 +109,20 @@ def _network(model: str, task: str) -> Network:
         raise unknown("task", task, list(FACTS))
     if model not in SCALABLE:
         raise unknown("scalable model", model, SCALABLE.ids())
-    facts = FACTS[task]
-    if len(facts.input_shape) != 3 or facts.input_shape[0] != 3:
-        raise Unsupported(
-            f"'{model}' reads images with three colours, not the inputs of '{task}'", hint="for example --task cifar10"
-        )
     from suite.models.fitting import Network
+    from suite.models.scaling import Scale
 
-    return Network(model, facts.classes, facts.input_shape)
+    facts = FACTS[task]
+    network = Network(model, facts.classes, facts.input_shape)
+    try:
+        network.dimensions(Scale())
+    except RuntimeError:  # torch refuses the shape
+        shape = "x".join(str(length) for length in facts.input_shape)
+        raise Unsupported(
+            f"'{model}' cannot read the {shape} inputs of '{task}'",
+            hint=f"--task chooses them; the model of '{task}' is '{facts.default_model}'",
+        ) from None
+    return network
 
 
 def _data(network: Network, limit: Fraction, k: int, fits: list[Fit]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ MODELS.register("efficientnet-light", "suite.models.efficientnet_light:build")
 MODELS.register("resnet20", "suite.models.resnet20:build")
 
 SCALABLE: Registry[Callable[[int, Scale], nn.Module]] = Registry("scalable model", "suite.scalable_models")
+SCALABLE.register("digits-resnet", "suite.models.digits_resnet:build_scaled")
 SCALABLE.register("efficientnet-light", "suite.models.efficientnet_light:build_scaled")
 SCALABLE.register("resnet20", "suite.models.resnet20:build_scaled")
 

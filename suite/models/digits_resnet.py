@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from suite.models.scaling import Scale
+
+CHANNELS, BLOCKS = (16, 32), (1, 2)
+
 
 class ResidualBlock(nn.Module):
     """y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)); the shortcut is x or a strided 1x1 convolution."""
@@ -31,17 +35,21 @@ class ResidualBlock(nn.Module):
 
 
 class DigitsResNet(nn.Module):
-    """Stem, residual blocks of 16, 32 and 32 channels (the second halves the image), global average pool, linear."""
+    """Stem, one block of 16 channels and two of 32 (the first of them halves the image), global average pool, linear.
 
-    def __init__(self, classes: int = 10) -> None:
+    A scale multiplies the channels of every layer and the blocks of both stages.
+    """
+
+    def __init__(self, classes: int, scale: Scale) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        first, second = (scale.channels(count) for count in CHANNELS)
+        self.conv1 = nn.Conv2d(1, first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU()
-        self.layer1 = nn.Sequential(ResidualBlock(16, 16, 1))
-        self.layer2 = nn.Sequential(ResidualBlock(16, 32, 2), ResidualBlock(32, 32, 1))
+        self.layer1 = _stage(first, first, 1, scale.repeats(BLOCKS[0]))
+        self.layer2 = _stage(first, second, 2, scale.repeats(BLOCKS[1]))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(32, classes)
+        self.linear = nn.Linear(second, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.relu(self.bn1(self.conv1(x)))
@@ -50,6 +58,16 @@ class DigitsResNet(nn.Module):
         return result
 
 
+def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
+    first = ResidualBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(ResidualBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+
+
 def build(classes: int = 10) -> nn.Module:
-    """The architecture with fresh random weights."""
-    return DigitsResNet(classes)
+    """The architecture with fresh random weights, at its own size."""
+    return DigitsResNet(classes, Scale())
+
+
+def build_scaled(classes: int, scale: Scale) -> nn.Module:
+    """Wider and deeper: channels of every layer and blocks of both stages multiplied."""
+    return DigitsResNet(classes, scale)

@@ -50,6 +50,47 @@ def test_a_scaled_resnet_has_the_parameters_and_the_largest_activation_counted_b
     assert found == Dimensions(resnet_parameters(widths, blocks), max(widths[0], 3) * 32 * 32)
 
 
+@pytest.mark.parametrize(
+    ("id", "widths", "blocks"),
+    [
+        ("digits-resnet", (16, 32), (1, 2)),
+        ("digits-resnet-w0.484-d0.484", (8, 15), (1, 1)),
+        ("digits-resnet-w2-d2", (32, 64), (2, 4)),
+    ],
+)
+def test_a_scaled_digits_resnet_has_the_parameters_and_the_largest_activation_counted_by_hand(id, widths, blocks):
+    first, second = widths
+    count = 9 * first + 2 * first + blocks[0] * (18 * first**2 + 4 * first)
+    count += 9 * first * second + 9 * second**2 + 4 * second + first * second + 2 * second  # the block that halves
+    count += (blocks[1] - 1) * (18 * second**2 + 4 * second) + 10 * second + 10
+    assert dimensions_of(id, 10, (1, 8, 8)) == Dimensions(count, first * 64)
+
+
+def light_efficientnet(width: int, depth: int) -> Dimensions:
+    """Counted by hand, widths and depths in thousandths: every layer that the paper's network has beside its biases."""
+    scaled = [max(4, (channels * width + 500) // 1000) for channels in (8, 8, 16, 24, 40, 72, 160)]
+    repeats = [max(1, (blocks * depth + 500) // 1000) for blocks in (1, 2, 3, 3, 2)]
+    inputs, side = scaled[0], 32
+    count, largest = 29 * inputs, max(3, inputs) * side**2
+    for outputs, blocks, stride, kernel in zip(scaled[1:6], repeats, (1, 2, 2, 1, 2), (3, 3, 5, 3, 5), strict=True):
+        for block in range(blocks):
+            wide, squeezed = 6 * inputs, max(1, inputs // 4)
+            count += wide * (inputs + 2) + wide * (kernel**2 + 2)  # expansion, filters
+            count += squeezed * (wide + 1) + wide * (squeezed + 1)  # the gate
+            count += outputs * (wide + 2)
+            largest = max(largest, wide * side**2)
+            side //= stride if block == 0 else 1
+            inputs = outputs
+    head = scaled[6]
+    return Dimensions(count + head * (inputs + 2) + 10 * head + 10, max(largest, head * side**2))
+
+
+@pytest.mark.parametrize(("width", "depth"), [(1000, 1000), (500, 1000), (1300, 1300), (2001, 400)])
+def test_a_scaled_light_efficientnet_has_the_parameters_and_the_largest_activation_counted_by_hand(width, depth):
+    found = dimensions_of(Scale(width, depth).name("efficientnet-light"), 10, CIFAR)
+    assert found == light_efficientnet(width, depth)
+
+
 def test_scaled_networks_halve_the_image_twice_whatever_their_channels():
     # At four channels everywhere a stage cannot be told from the one before by its width.
     model = build_model("resnet20-w0.05").eval()
@@ -117,7 +158,7 @@ def test_results_of_functions_count_and_parameters_and_buffers_do_not():
         ("resnet20-w17", Unsupported, "not built"),
         ("resnet20-w0.049", Unsupported, "not built"),
         ("resnet20-w16-d16", Unsupported, "not built"),
-        ("digits-resnet-w2", Unsupported, "cannot be scaled"),
+        ("digits-vit-w2", Unsupported, "cannot be scaled"),
         ("resnet21-w2", UnknownName, "did you mean 'resnet20'"),
         ("resnet20-d2-w2", UnknownName, "no model"),
         ("resnet20-w", UnknownName, "no model"),
@@ -133,7 +174,7 @@ def test_names_and_scales_are_one_and_the_same():
     for scale in (Scale(), Scale(1260), Scale(50, 16_000), Scale(1000, 333), Scale(2001, 1010)):
         entry, found = find_architecture(scale.name("resnet20"))
         assert (entry.id, found or Scale()) == ("resnet20", scale)
-    assert set(SCALABLE.ids()) == {"efficientnet-light", "resnet20"}
+    assert set(SCALABLE.ids()) == {"digits-resnet", "efficientnet-light", "resnet20"}
 
 
 @pytest.mark.parametrize("scaling", list(Scaling))
@@ -202,7 +243,8 @@ def test_the_command_prints_what_was_found(capsys):
         (["--model", "resnet2", "--budget", "1MB"], "did you mean 'resnet20'"),
         (["--model", "resnet20"], "either --budget or --compression"),
         (["--model", "resnet20", "--budget", "1MB", "--compression", "2"], "either --budget or --compression"),
-        (["--model", "resnet20", "--budget", "1MB", "--task", "digits"], "three colours"),
+        (["--model", "resnet20", "--budget", "1MB", "--task", "digits"], "cannot read the 1x8x8 inputs of 'digits'"),
+        (["--model", "digits-resnet", "--budget", "5kB"], "cannot read the 3x32x32 inputs of 'cifar10'"),
     ],
 )
 def test_wrong_requests_end_in_one_line(arguments, says, capsys):
