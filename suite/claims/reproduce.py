@@ -78,6 +78,17 @@ class Answer:
     said: tuple[Said, ...]
 
 
+@dataclass(frozen=True)
+class Reproduction:
+    """A paper, or one of its tables, at one size: what was answered, what could not be run, what is not judged."""
+
+    scope: str
+    size: str
+    answers: tuple[Answer, ...]
+    refused: tuple[Refused, ...]
+    left: tuple[Left, ...]
+
+
 def plan(
     published: Published, mappings: Sequence[PaperMapping], scope: str, size: str
 ) -> tuple[tuple[Part, ...], tuple[Refused, ...]]:

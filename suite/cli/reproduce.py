@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from suite.cli.output import emit, json_option
+from suite.cli.output import emit, json_option, note
 from suite.cli.study_running import run_with_display
 from suite.cli.study_setup import conditions_of, conditions_options, known, require_known
 from suite.errors import DataMissing, StudyError
 
 if TYPE_CHECKING:
-    from suite.claims.reproduce import Answer, Part
+    from suite.claims import Published
+    from suite.claims.reproduce import Answer, Part, Reproduction
     from suite.studies.states import CellResult
 
 
@@ -25,6 +26,7 @@ Examples:
   suite reproduce flexround/table2 --size smoke --jobs 2
   suite reproduce flexround --size small --weights resnet20_cifar10_40k.pt --data DATA
   suite reproduce fixedpoint-vit --recorded --json
+  suite reproduce smol --size small --recorded --to reports/smol-reproduced
 """,
 )
 @click.argument("scope", metavar="PAPER[/TABLE]")
@@ -38,6 +40,12 @@ Examples:
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 1024), help="Runs at once.")
 @click.option("--recorded", is_flag=True, help="Run nothing: compare what is on record.")
 @conditions_options
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder in which to write the page, its Markdown twin, and its tables as CSV and JSON.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @json_option
 def command(
@@ -50,6 +58,7 @@ def command(
     device: str,
     threads: int,
     runs: Path,
+    target: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -62,10 +71,11 @@ def command(
     """
     from suite.claims import load_published
     from suite.claims.mapping import load_mappings
-    from suite.claims.reproduce import left_over, not_met, plan, results
-    from suite.cli.reproduce_answer import as_data, as_text
+    from suite.claims.reproduce import Reproduction, left_over, not_met, plan, results
+    from suite.cli.reproduce_answer import as_text
     from suite.cli.study_answer import contradicted
     from suite.records import Store
+    from suite.reports.reproduction_pages import reproduction_document
     from suite.studies.evidence import Evidence
 
     published = load_published()
@@ -76,7 +86,7 @@ def command(
     measured: list[CellResult] = []
     for part, own in zip(parts, files, strict=True):
         if recorded:
-            found = known(part.study, size, part.cells, own, data, device, threads, runs)
+            cells = known(part.study, size, part.cells, own, data, device, threads, runs)
         else:
             try:
                 require_known(part.study, part.size, part.cells)
@@ -84,13 +94,29 @@ def command(
             except (StudyError, DataMissing) as error:
                 refused.append(not_met(part, str(error)))
                 continue
-            found = run_with_display(part.study, size, part.cells, conditions, jobs, quiet)
-        measured += found
-        answers.append(results(part, published, Evidence(found, Store(runs))))
+            cells = run_with_display(part.study, size, part.cells, conditions, jobs, quiet)
+        measured += cells
+        answers.append(results(part, published, Evidence(cells, Store(runs))))
     left = left_over(published, scope, answers, refused)
-    data_ = as_data(scope, size, answers, refused, left)
-    emit(data_, as_text(published, scope, size, answers, refused, left), as_json)
+    found = Reproduction(scope, size, tuple(answers), tuple(refused), left)
+    data_ = reproduction_document(found)
+    if target is not None:
+        data_ |= {"files": _write(published, found, target)}
+    emit(data_, as_text(published, found), as_json)
     return 1 if any(result.state == "failed" or contradicted(result) for result in measured) else 0
+
+
+def _write(published: Published, found: Reproduction, target: Path) -> list[str]:
+    from suite.cli.report import write_files
+    from suite.reports.reproduction_pages import reproduction_files
+
+    asked = f"suite reproduce {found.scope} --size {found.size} --to FOLDER"
+    needs = dict.fromkeys(need.name for answer in found.answers for need in answer.part.study.size(found.size).weights)
+    data = any(answer.part.study.size(found.size).data for answer in found.answers)
+    command = " ".join([asked, *(f"--weights {name}" for name in needs), *["--data DATA"] * data])
+    written = [str(path) for path in write_files(target, reproduction_files(published, found, command))]
+    note(f"written: {written[0]}")
+    return written
 
 
 def _given(parts: Sequence[Part], weights: Sequence[Path]) -> list[tuple[Path, ...]]:

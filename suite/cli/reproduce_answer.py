@@ -1,10 +1,10 @@
-"""`suite reproduce`: the answer, as one JSON object and as the tables that a person reads."""
+"""`suite reproduce`: the answer as the tables that a person reads on a terminal."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,7 @@ from suite.cli.output import columns
 if TYPE_CHECKING:
     from suite.claims import Published
     from suite.claims.compare import Line
-    from suite.claims.reproduce import Answer, Left, Refused, Said
+    from suite.claims.reproduce import Reproduction, Said
 
 COLOURS = {
     "reproduced": "green", "same order": "green", "holds": "green",
@@ -24,92 +24,14 @@ MOST_SHOWN = 4
 """Published values shown one by one; more are shown as their range."""
 
 
-def as_data(
-    scope: str, size: str, answers: Sequence[Answer], refused: Sequence[Refused], left: Sequence[Left]
-) -> dict[str, Any]:
-    """The one JSON object: every line with its claims, every statement, and what is not answered. Scores are shares."""
-    return {
-        "scope": scope,
-        "size": size,
-        "studies": [
-            {
-                "study": answer.part.study.id,
-                "cells": len(answer.part.cells),
-                "differs": answer.part.mapping.differs,
-                "says": answer.part.study.size(answer.part.size).says,
-            }
-            for answer in answers
-        ],
-        "lines": [_line_data(line) | {"study": answer.part.study.id} for answer in answers for line in answer.lines],
-        "statements": [
-            _said_data(said) | {"study": answer.part.study.id} for answer in answers for said in answer.said
-        ],
-        "not_run": [
-            {
-                "study": held.study,
-                "why": held.why,
-                "tables": list(held.tables),
-                "statements": [statement.says for statement in held.statements],
-            }
-            for held in refused
-        ],
-        "not_reproduced": [
-            {
-                "table": held.table,
-                "title": held.title,
-                "claims": held.claims,
-                "why": held.why,
-                "needs": list(held.needs),
-            }
-            for held in left
-        ],
-    }
-
-
-def _line_data(line: Line) -> dict[str, Any]:
-    return {
-        "table": line.table,
-        "kind": line.kind.value,
-        "what": line.what,
-        "basis": line.basis.value,
-        "published": [
-            {"dataset": held.network[0], "model": held.network[1], "value": held.share, "claims": list(held.claims)}
-            for held in line.published
-        ],
-        "reproduced": None if line.reproduced is None else line.reproduced.estimate,
-        "interval": None if line.reproduced is None else [line.reproduced.low, line.reproduced.high],
-        "differences": list(line.differences),
-        "verdict": line.verdict.value,
-        "reason": line.reason or None,
-    }
-
-
-def _said_data(said: Said) -> dict[str, Any]:
-    return {
-        "says": said.statement.says,
-        "claims": list(said.statement.claims),
-        "expectation": said.statement.expectation,
-        "expected": said.says,
-        "verdict": said.verdict.value,
-        "detail": said.detail,
-    }
-
-
-def as_text(
-    published: Published,
-    scope: str,
-    size: str,
-    answers: Sequence[Answer],
-    refused: Sequence[Refused],
-    left: Sequence[Left],
-) -> str:
+def as_text(published: Published, found: Reproduction) -> str:
     """Tables side by side, then what the paper says in words, then what was not reproduced and what that needs."""
-    paper = published.papers[published.scope(scope)[0]]
-    lines = [click.style(f"{paper.title} ({size})", bold=True)]
-    for answer in answers:
+    paper = published.papers[published.scope(found.scope)[0]]
+    lines = [click.style(f"{paper.title} ({found.size})", bold=True)]
+    for answer in found.answers:
         if answer.lines or answer.said:
             lines += ["", f"asked by the study {answer.part.study.id}, {len(answer.part.cells)} cells"]
-            told = f"{answer.part.mapping.differs} Size {size}: {answer.part.study.size(size).says}"
+            told = f"{answer.part.mapping.differs} Size {found.size}: {answer.part.study.size(found.size).says}"
             lines += _told(told, 2)
         for id in dict.fromkeys(line.table for line in answer.lines):
             table = paper.table(id)
@@ -120,17 +42,17 @@ def as_text(
                 *_tables([held for held in answer.lines if held.table == id]),
             ]
         lines += _statements(answer.said)
-    if refused:
+    if found.refused:
         lines += ["", click.style("Not run", bold=True)]
-    for held in refused:
+    for held in found.refused:
         lines += _told(f"the study {held.study}: {held.why}", 2)
         lines += _told("; ".join([*held.tables, *(statement.says for statement in held.statements)]), 6)
-    if left:
+    if found.left:
         lines += ["", click.style("Numbers that are not reproduced", bold=True)]
-    for rest in left:
+    for rest in found.left:
         lines += _told(f"{rest.table}, {rest.claims} claims: {rest.why}", 2)
         lines += _told(f"needs {'; '.join(rest.needs)}", 6) if rest.needs else []
-    if not answers and not left:
+    if not found.answers and not found.left:
         lines += ["", "it states settings, no results: nothing here can be measured"]
     return "\n".join(lines)
 

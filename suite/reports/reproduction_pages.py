@@ -1,0 +1,181 @@
+"""Reports: published beside reproduced as an HTML page, as Markdown, as the files beside both, and as one document."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from suite import __version__
+from suite.claims import Published
+from suite.claims.compare import Line
+from suite.claims.reproduce import Answer, Reproduction, Said
+from suite.reports.collection.table import Cell, Column, Table, table_files
+from suite.reports.pages import SIGNS
+from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
+from suite.reports.reproduction_page import ReproductionPage, reproduction_page
+
+PAGE, TWIN = "reproduction.html", "reproduction.md"
+
+LINES = (
+    Column("study", "Study"), Column("table", "Table"), Column("kind", "Kind"), Column("what", "What"),
+    Column("basis", "Basis"), Column("dataset", "Data"), Column("model", "Network"), Column("claims", "Claims"),
+    Column("published", "Published"), Column("reproduced", "Reproduced"), Column("low", "95 % low"),
+    Column("high", "95 % high"), Column("difference", "Difference"), Column("verdict", "Verdict"),
+    Column("reason", "Reason"),
+)  # fmt: skip
+SAID = tuple(
+    Column(id, id.capitalize()) for id in ("study", "says", "claims", "expectation", "expected", "verdict", "detail")
+)
+NEEDS = tuple(Column(id, id.capitalize()) for id in ("table", "title", "claims", "why", "needs"))
+
+
+def reproduction_files(
+    published: Published, found: Reproduction, command: str, *, home: str = ""
+) -> dict[str, str | bytes]:
+    """File name -> content: the page, its twin, and its tables. `home` is where the page leads back to."""
+    page = reproduction_page(published, found, command)
+    files: dict[str, str | bytes] = {}
+    for table in _tables(found):
+        files |= table_files(table) if len(table) else {}
+    names = sorted(files)
+    return {PAGE: _html(page, found, names, home), TWIN: _markdown(page, names)} | files
+
+
+def reproduction_document(found: Reproduction) -> dict[str, Any]:
+    """Every line with its claims, every statement, and what is not answered. Scores are shares."""
+    return {
+        "scope": found.scope,
+        "size": found.size,
+        "studies": [
+            {
+                "study": answer.part.study.id,
+                "cells": len(answer.part.cells),
+                "differs": answer.part.mapping.differs,
+                "says": answer.part.study.size(answer.part.size).says,
+            }
+            for answer in found.answers
+        ],
+        "lines": [_line(line) | {"study": _id(answer)} for answer in found.answers for line in answer.lines],
+        "statements": [_said(said) | {"study": _id(answer)} for answer in found.answers for said in answer.said],
+        "not_run": [
+            {
+                "study": held.study,
+                "why": held.why,
+                "tables": list(held.tables),
+                "statements": [statement.says for statement in held.statements],
+            }
+            for held in found.refused
+        ],
+        "not_reproduced": [
+            {
+                "table": held.table,
+                "title": held.title,
+                "claims": held.claims,
+                "why": held.why,
+                "needs": list(held.needs),
+            }
+            for held in found.left
+        ],
+    }
+
+
+def _id(answer: Answer) -> str:
+    return answer.part.study.id
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "table": line.table,
+        "kind": line.kind.value,
+        "what": line.what,
+        "basis": line.basis.value,
+        "published": [
+            {"dataset": held.network[0], "model": held.network[1], "value": held.share, "claims": list(held.claims)}
+            for held in line.published
+        ],
+        "reproduced": None if line.reproduced is None else line.reproduced.estimate,
+        "interval": None if line.reproduced is None else [line.reproduced.low, line.reproduced.high],
+        "differences": list(line.differences),
+        "verdict": line.verdict.value,
+        "reason": line.reason or None,
+    }
+
+
+def _said(said: Said) -> dict[str, Any]:
+    return {
+        "says": said.statement.says,
+        "claims": list(said.statement.claims),
+        "expectation": said.statement.expectation,
+        "expected": said.says,
+        "verdict": said.verdict.value,
+        "detail": said.detail,
+    }
+
+
+def _tables(found: Reproduction) -> tuple[Table, ...]:
+    """One row for every published value, for every statement, and for every table whose numbers are not judged."""
+    lines: list[tuple[Cell, ...]] = []
+    for answer in found.answers:
+        for line in answer.lines:
+            differences = line.differences or (None,) * len(line.published)
+            one = line.reproduced
+            measured = (None, None, None) if one is None else (one.estimate, one.low, one.high)
+            lines += [
+                (
+                    _id(answer), line.table, line.kind.value, line.what, line.basis.value, *value.network,
+                    " ".join(value.claims), value.share, *measured, difference, line.verdict.value, line.reason,
+                )
+                for value, difference in zip(line.published, differences, strict=True)
+            ]  # fmt: skip
+    said: list[tuple[Cell, ...]] = [
+        (
+            _id(answer), one.statement.says, " ".join(one.statement.claims), one.statement.expectation, one.says,
+            one.verdict.value, one.detail,
+        )
+        for answer in found.answers
+        for one in answer.said
+    ]  # fmt: skip
+    left: list[tuple[Cell, ...]] = [
+        (held.table, held.title, held.claims, held.why, "; ".join(held.needs)) for held in found.left
+    ]
+    return (
+        _table("lines", "Published and reproduced", LINES, lines),
+        _table("statements", "In words", SAID, said),
+        _table("not-reproduced", "Numbers that are not reproduced", NEEDS, left),
+    )
+
+
+def _table(name: str, title: str, columns: tuple[Column, ...], rows: list[tuple[Cell, ...]]) -> Table:
+    cells = tuple([row[place] for row in rows] for place in range(len(columns)))
+    return Table(name, title, name, columns, cells)
+
+
+def _html(page: ReproductionPage, found: Reproduction, files: list[str], home: str) -> str:
+    return (
+        html_engine()
+        .get_template("reproduction.html.j2")
+        .render(
+            title=f"{page.scope} · published and reproduced",
+            page=page,
+            files=files,
+            home=home,
+            version=__version__,
+            embedded_name="reproduction",
+            embedded_id="reproduction",
+            embedded=reproduction_document(found),
+        )
+    )
+
+
+def _markdown(page: ReproductionPage, files: list[str]) -> str:
+    text = (
+        markdown_engine()
+        .get_template("reproduction.md.j2")
+        .render(
+            page=page,
+            sign=SIGNS,
+            strong=lambda text: Markdown(f"**{escape_markdown(text)}**"),
+            downloads=Markdown(", ".join(f"[{file}]({file})" for file in files)),
+        )
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
