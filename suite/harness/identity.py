@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from suite.errors import DataMissing
 from suite.harness.request import Request
 from suite.models import Baseline
 from suite.models.scaling import find_architecture
@@ -41,7 +46,7 @@ def identify(
         places.add(find_architecture(baseline.model)[0].module)
     return Identity.of(
         method=request.method.id,
-        options=request.options,
+        options=_options(request),
         setting=request.setting.to_dict(),
         task=request.task,
         model=request.model,
@@ -56,6 +61,23 @@ def identify(
         dtype=str(dtype).removeprefix("torch."),
         threads=request.threads,
     )
+
+
+def _options(request: Request) -> Mapping[str, Any]:
+    """The options, with what is in a file in the place of its path: moved it is the same, changed it is another."""
+    return {**request.options, **{name: _content(name, file) for name, file in request.method.options.files().items()}}
+
+
+def _content(option: str, file: Path) -> str:
+    try:
+        if not file.is_file():  # a pipe would never end
+            raise DataMissing(
+                f"option '{option}' names no file: {file}", hint="give a file, or the folder that holds it"
+            )
+        with file.open("rb") as content:
+            return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise DataMissing(f"option '{option}': {file} cannot be read: {error.strerror or error}") from error
 
 
 def _library(baseline: Baseline) -> str:

@@ -17,7 +17,7 @@ from suite.methods.engines.noise_precision import (
 )
 from suite.methods.engines.noise_precision.declarations import COMMON_NOTES, PAPER, RECOMMENDED, SUPPORTS
 from suite.methods.engines.noise_precision.renewing import at_precisions, renew, shuffle_each
-from suite.methods.engines.noise_precision.saved_maps import read_map
+from suite.methods.engines.noise_precision.saved_maps import MODEL, read_map
 from suite.quantizers.noise_precision import Span
 
 
@@ -29,6 +29,7 @@ class RetrainOptions(SmolOptions):
         None,
         doc="folder of a run with its saved model, or that file: its map is kept, and options of the precision phase "
         "have no effect; none: learn a map first, as smol does",
+        file=MODEL,
     )
     shuffle: bool = option(False, doc="deal the precisions of every layer anew to its weights")
     weights: Literal["new", "pretrained"] = option(
@@ -90,7 +91,7 @@ class MapRetraining(Method):
             )
             precisions = dict(learned.precisions)
         else:
-            saved = read_map(options.map_from, weights)
+            saved = read_map(options.files()["map_from"], weights)
             precisions, origin = dict(saved.precisions), {"map_sha256": saved.sha256}
         if options.shuffle:
             precisions = shuffle_each(work, precisions)

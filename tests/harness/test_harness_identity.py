@@ -10,8 +10,11 @@ import torch
 
 import suite
 from suite.cards import load_card
+from suite.errors import DataMissing
 from suite.harness.identity import identify
 from suite.harness.request import Request, resolve
+from suite.methods.api import Options, option
+from suite.methods.rtn import METHOD
 from suite.models import get_baseline
 from suite.records.identity import PARTS, Identity, torch_version
 from suite.tasks import get_task
@@ -87,3 +90,45 @@ def test_a_method_of_a_stranger_brings_its_own_sources(tmp_path: Path, monkeypat
     sources = identity(request(instance=Mine())).parts["sources"]
     assert isinstance(sources, dict)
     assert {"method_of_a_stranger.py", "suite/methods/rtn.py"} <= set(sources)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading(Options):
+    table: str | None = option(None, doc="what it reads", file="table.csv")
+    label: str = option("", doc="a text that names no file")
+
+
+class Reader(METHOD):
+    id = "reader"
+    Options = Reading
+
+
+def of_reader(**options: str) -> Identity:
+    return identity(request(instance=Reader.from_mapping(options)))
+
+
+def test_what_a_file_holds_is_part_of_the_run_and_where_it_lies_is_not(tmp_path: Path) -> None:
+    here, there = tmp_path / "here" / "table.csv", tmp_path / "there" / "anything.csv"
+    for file in (here, there):
+        file.parent.mkdir()
+        file.write_text("1,2,3")
+    first = of_reader(table=str(here))
+    assert str(tmp_path) not in str(first.parts["options"])
+    assert of_reader(table=str(there)).run_id == first.run_id
+    assert of_reader(table=str(here.parent)).run_id == first.run_id, "the folder that holds it names it as well"
+    there.write_text("1,2,4")
+    assert of_reader(table=str(there)).run_id != first.run_id
+    assert of_reader().run_id != first.run_id
+    assert of_reader().parts["options"] == {"table": None, "label": ""}
+
+
+def test_another_text_stays_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("words")
+    label = str(tmp_path / "note.txt")
+    assert of_reader(label=label).parts["options"] == {"table": None, "label": label}
+
+
+def test_a_file_that_is_not_there_is_said_before_anything_runs(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.csv", tmp_path):
+        with pytest.raises(DataMissing, match="option 'table' names no file"):
+            of_reader(table=str(path))

@@ -100,6 +100,10 @@ def test_an_undocumented_or_unreadable_option_is_a_mistake_of_the_author() -> No
     class Strange(Options):
         sizes: bytes = option(None, doc="not a scalar of YAML")
 
-    for broken in (Undocumented, Strange):
+    @dataclass(frozen=True)
+    class FileByNumber(Options):
+        table: int = option(0, doc="a number names no file", file="table.csv")
+
+    for broken in (Undocumented, Strange, FileByNumber):
         with pytest.raises(TypeError, match="option '"):
             broken()

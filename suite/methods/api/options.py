@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from suite.errors import SuiteError
@@ -24,9 +25,16 @@ from suite.registry import suggestion
 Scalar = bool | int | float | str | None
 
 
-def option(default: Scalar, *, doc: str, minimum: float | None = None, maximum: float | None = None) -> Any:
-    """A field of `Options`: its default, one sentence of documentation and, for numbers, its closed range."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "minimum": minimum, "maximum": maximum})
+def option(
+    default: Scalar, *, doc: str, minimum: float | None = None, maximum: float | None = None, file: str = ""
+) -> Any:
+    """A field of `Options`: its default, one sentence of documentation and, for numbers, its closed range.
+
+    `file`: the value is the path of a file, or of a folder that holds one of this name. What the file holds then
+    decides what a run is, and where it lies does not.
+    """
+    metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "file": file}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class OptionField:
     minimum: float | None = None
     maximum: float | None = None
     optional: bool = False
+    file: str = ""
 
     def expectation(self) -> str:
         """What a value has to be, in words."""
@@ -131,6 +140,16 @@ class Options:
         """Every option with its value, defaults included; `from_mapping` reads it back."""
         return {name: getattr(self, name) for name in self.fields()}
 
+    def files(self) -> dict[str, Path]:
+        """The files that options name, by option; whether they are there is asked by whoever reads them."""
+        found = {}
+        for name, field in self.fields().items():
+            value = getattr(self, name)
+            if field.file and value is not None:
+                path = Path(value)
+                found[name] = path / field.file if path.is_dir() else path
+        return found
+
     @classmethod
     def _known(cls, name: str, owner: str) -> OptionField:
         known = cls.fields()
@@ -162,4 +181,7 @@ def _describe(field: dataclasses.Field[Any], hint: Any) -> OptionField:
         raise TypeError(f"option '{field.name}' has no documentation: declare it with option(…, doc=…)")
     default = typing.cast(Scalar, field.default)
     limits = field.metadata["minimum"], field.metadata["maximum"]
-    return OptionField(field.name, hint, default, field.metadata["doc"], choices, *limits, optional=optional)
+    file = field.metadata["file"]
+    if file and (hint is not str or choices):
+        raise TypeError(f"option '{field.name}' names a file, so it is a text: declare it as str or str | None")
+    return OptionField(field.name, hint, default, field.metadata["doc"], choices, *limits, optional=optional, file=file)

@@ -31,10 +31,8 @@ class SavedMap:
     sha256: str
 
 
-def read_map(where: str, weights: Mapping[str, Tensor]) -> SavedMap:
+def read_map(file: Path, weights: Mapping[str, Tensor]) -> SavedMap:
     """The precisions that a saved model has for `weights`, which are those of this model by name."""
-    path = Path(where)
-    file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         raise DataMissing(f"no saved model at {file}, so there is no map of precisions", hint=HINT)
     try:
