@@ -173,7 +173,11 @@ class Evidence:
                 return "the weight never reached a product", ()
             if site.tensor in seen.unsteady_weights:
                 return "the weight changes from batch to batch, so there are no codes to store", ()
-            return None, (seen.weights[site.tensor],)
+            view = seen.weights[site.tensor]
+            if view.elements != row.elements:
+                shapes = ["x".join(map(str, shape)) for shape in (view.shape, row.shape)]
+                return f"the weight that reached a product is {shapes[0]}, the layer's is {shapes[1]}", ()
+            return None, (view,)
         edges = tuple(self._edges(row, site))
         gone = [seen.missing[op] for op, _ in edges if op in seen.missing]
         if edges and len(gone) == len(edges):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from honest import digits, dissected
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.audit import AuditReport, audit
 from suite.axes import Setting
 from suite.methods.api import Claims
-from suite.plan import Plan, choose_bits, make_plan, place, weights_of
+from suite.plan import Plan, choose_bits, initialize_weights, make_plan, place, weights_of
 from suite.tasks import Split
 
 SINGLE = Setting.default().replace(
@@ -89,6 +89,37 @@ def test_a_claim_below_what_single_weights_show_is_contradicted() -> None:
     codes, average = drawn(1, 5)
     assert report_of(SINGLE, codes, FINEST + 1, Claims(average_weight_bits=average)).contradicted == ()
     assert "weight_bits" in report_of(SINGLE, codes, FINEST + 1, Claims(average_weight_bits=average - 0.1)).contradicted
+
+
+class Twice(nn.Module):
+    """What another module gives, twice over in one axis."""
+
+    def __init__(self, inner: nn.Module, axis: int) -> None:
+        super().__init__()
+        self.inner, self.axis = inner, axis
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        given: Tensor = self.inner(tensor)
+        return torch.cat([given, given], self.axis)
+
+
+@pytest.mark.parametrize("setting", [SINGLE, LAYERED])
+def test_a_weight_that_is_larger_than_its_layer_is_found_and_counted_as_float(setting: Setting) -> None:
+    prepared, anatomy = dissected("folded")
+    plan = make_plan(anatomy, setting)
+    model = place(prepared, plan).eval()
+    chosen = choose_bits(model, plan, dict.fromkeys(plan.chosen_bits, 4))
+    initialize_weights(model)
+    name, (_, weight) = list(weights_of(model).items())[-1]
+    head = model.get_submodule(name.removesuffix(":weight"))
+    head.weight_quantizer = Twice(head.weight_quantizer, 1)
+    head.register_forward_pre_hook(lambda module, inputs: (torch.cat([inputs[0], inputs[0]], 1),))
+    images = digits()[0].split(Split.TEST).inputs
+    report = audit(model, anatomy=anatomy, plan=plan, setting=setting, batches=images[:96].split(32), chosen=chosen)
+    rows, columns = weight.shape
+    text = f"{name}: the weight that reached a product is {rows}x{2 * columns}, the layer's is {rows}x{columns}"
+    assert any(text in report.axes[axis].evidence for axis in report.contradicted)
+    assert {one.site: dict(one.precisions) for one in report.bits.layers}[name] == {32: weight.numel()}
 
 
 @pytest.mark.parametrize("known", [True, False])
