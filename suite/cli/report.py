@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ runs_option = click.option(
     epilog="""\b
 Examples:
   suite report runs --to my-report
+  suite report effects runs/studies/observation-*-small --to my-effects
   suite report build --to reports/site
 """,
 )
@@ -55,7 +57,8 @@ Examples:
 def runs(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bool) -> None:
     """Compare any number of runs on one page: table, matched pairs, effects of axes and methods, fronts.
 
-    Each RUN or FOLDER is a run id, the folder of a run, a record.json, or a folder of runs; without any, all runs.
+    Each RUN or FOLDER is a run id, the folder of a run or of a study, a record.json, or a folder of runs; without any,
+    all runs.
     A record that cannot be read is named, on the page too, and stops nothing.
     """
     from suite.records import Store
@@ -71,6 +74,48 @@ def runs(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bool)
     emit(
         {"runs": len(collection.runs), "problems": _problems(collection), "files": [str(path) for path in written]},
         f"{len(collection.runs)} runs: {target / PAGE}",
+        as_json,
+    )
+
+
+@command.command(
+    "effects",
+    epilog="""\b
+Examples:
+  suite report effects runs/studies/observation-*-small --to reports/axes-beside-methods
+  suite report effects --to my-effects
+""",
+)
+@click.argument("texts", nargs=-1, metavar="[RUN|FOLDER]...")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder in which to write the page, its Markdown twin, and its tables.",
+)
+@runs_option
+@json_option
+def effects(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bool) -> None:
+    """Put the effect of each axis beside the effect of swapping the method, from the runs of any studies.
+
+    Each RUN or FOLDER is the folder of a study, a run id, the folder of a run, a record.json, or a folder of runs;
+    without any, all runs. Two runs that differ in one thing alone make a pair.
+    """
+    from suite.records import Store
+    from suite.reports.collection.pages import EFFECTS_PAGE, effects_files
+    from suite.reports.collection.runs import collect
+
+    store = Store(root)
+    collection = collect(texts, store)
+    _tell(collection)
+    if not collection.runs:
+        raise SuiteError(f"there are no runs in {store.root}", hint="`suite study run` makes some")
+    command = " ".join(["suite report effects", *map(shlex.quote, texts), "--to FOLDER"])
+    written = write_files(target, effects_files(collection, command))
+    emit(
+        {"runs": len(collection.runs), "problems": _problems(collection), "files": [str(path) for path in written]},
+        f"{len(collection.runs)} runs: {target / EFFECTS_PAGE}",
         as_json,
     )
 
@@ -97,9 +142,12 @@ def runs(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bool)
 def build(target: Path, cards: Path, root: Path | None, as_json: bool) -> None:
     """Make the site: methods, cards, studies, claims and runs, searchable, each with its page or its row.
 
+    Where studies that ask a paper's questions are on record, published stands beside reproduced.
+
     Reports that lie beside the site, in the folder above it, are linked from it. A card or a record that cannot be read
     is named and stops nothing.
     """
+    from suite.cli.reproduce_recorded import on_record
     from suite.methods import METHODS
     from suite.records import Store
     from suite.reports.collection.runs import collect
@@ -110,9 +158,10 @@ def build(target: Path, cards: Path, root: Path | None, as_json: bool) -> None:
     collection = collect((), store)
     _tell(collection)
     catalogue = gather(list(METHODS), cards, target)
+    reproduced = on_record(catalogue.published, store.root) if catalogue.published is not None else ()
     for problem in catalogue.problems:
         note(f"left out: {problem.where}: {problem.why}")
-    written = write_files(target, site_files(catalogue, collection, figures_reader(collection)))
+    written = write_files(target, site_files(catalogue, collection, figures_reader(collection), reproduced))
     emit(
         {
             "site": str(target / "index.html"),
@@ -120,6 +169,7 @@ def build(target: Path, cards: Path, root: Path | None, as_json: bool) -> None:
             "cards": len(catalogue.cards),
             "studies": len(catalogue.studies),
             "claims": len(catalogue.claims),
+            "reproduced": len(reproduced),
             "runs": len(collection.runs),
             "problems": _problems(collection) + [{"where": held.where, "why": held.why} for held in catalogue.problems],
             "files": len(written),

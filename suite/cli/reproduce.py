@@ -110,11 +110,7 @@ def _write(published: Published, found: Reproduction, target: Path) -> list[str]
     from suite.cli.report import write_files
     from suite.reports.reproduction_pages import reproduction_files
 
-    asked = f"suite reproduce {found.scope} --size {found.size} --to FOLDER"
-    needs = dict.fromkeys(need.name for answer in found.answers for need in answer.part.study.size(found.size).weights)
-    data = any(answer.part.study.size(found.size).data for answer in found.answers)
-    command = " ".join([asked, *(f"--weights {name}" for name in needs), *["--data DATA"] * data])
-    written = [str(path) for path in write_files(target, reproduction_files(published, found, command))]
+    written = [str(path) for path in write_files(target, reproduction_files(published, found))]
     note(f"written: {written[0]}")
     return written
 

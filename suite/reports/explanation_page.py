@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from suite.reports import numbers
 from suite.reports.card_page import Banner
+from suite.reports.explanation_words import NOT_RESOLVED, RESOLVED, interval_text, sentences
 from suite.reports.waterfall import Waterfall, waterfall
 from suite.statistics import Interval
 from suite.statistics.attribution import Part
 from suite.studies.explaining.players import Player
 from suite.studies.explaining.run import Explanation
-from suite.studies.explaining.sides import METHOD, Change
 from suite.studies.explaining.spans import Span, Tried
-
-RESOLVED, NOT_RESOLVED = "resolved", "not resolved"
 
 
 @dataclass(frozen=True)
@@ -142,57 +140,6 @@ def explanation_page(explanation: Explanation, command: str) -> ExplanationPage:
     )
 
 
-def sentences(explanation: Explanation) -> tuple[str, ...]:
-    """The explanation as a person would say it: the gap, then every share from the largest to the smallest."""
-    found = explanation.attribution
-    gap = found.gap
-    size = numbers.points(abs(gap.estimate)).lstrip("+")
-    place = "above" if gap.estimate > 0 else "below"
-    known = "" if gap.resolved else "; not resolved from zero"
-    said = [f"B is {size} {place} A {_interval(gap)}{known}."]
-    if gap.estimate == 0.0:
-        said = [f"B and A score the same {_interval(gap)}."]
-    parts = sorted(
-        zip(explanation.players, found.shares, strict=True), key=lambda pair: -abs(pair[1].interval.estimate)
-    )
-    for player, part in parts:
-        verdict = "" if part.resolved else f" ({NOT_RESOLVED})"
-        said.append(
-            f"{numbers.points(part.interval.estimate)} {_interval(part.interval)} come from {told(player)}{verdict}."
-        )
-    for player in explanation.players:
-        if player.because:
-            said.append(f"{player.name} cannot be switched one by one: {'; '.join(player.because)}.")
-    resolved = [(pair, part) for pair, part in found.interactions.items() if part.resolved]
-    for (one, other), part in sorted(resolved, key=lambda held: -abs(held[1].interval.estimate)):
-        more = "more" if part.interval.estimate > 0 else "less"
-        amount = numbers.points(abs(part.interval.estimate)).lstrip("+")
-        said.append(
-            f"{explanation.players[one].name} and {explanation.players[other].name} together give {amount} {more} "
-            f"than each by itself {_interval(part.interval)}."
-        )
-    return tuple(said)
-
-
-def told(player: Player) -> str:
-    """A player with what it switches: `weight_bits (8 → 4)`, `the method (rtn → mse; weight_range min-max → mse)`."""
-    names = [change for change in player.changes if change.name == METHOD]
-    others = [change for change in player.changes if change.name != METHOD]
-    if len(player.changes) == 1 and not names and not player.changes[0].of_method:
-        return f"{player.name} ({_arrow(player.changes[0])})"
-    listed = "; ".join([*(_arrow(change) for change in names), *(f"{held.name} {_arrow(held)}" for held in others)])
-    subject = "the method" if all(change.of_method for change in player.changes) else player.name
-    return f"{subject} ({listed})"
-
-
-def _arrow(change: Change) -> str:
-    return f"{numbers.value_text(change.first)} → {numbers.value_text(change.second)}"
-
-
-def _interval(interval: Interval) -> str:
-    return numbers.interval_points((interval.low, interval.high))
-
-
 def _bounds(interval: Interval) -> tuple[float, float, float]:
     return interval.estimate, interval.low, interval.high
 
@@ -204,7 +151,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 def _banner(gap: Interval, shares: Sequence[ShareRow]) -> Banner:
     resolved = [row for row in shares if row.verdict == RESOLVED]
-    headline = f"B − A = {numbers.points(gap.estimate)} {_interval(gap)}"
+    headline = f"B − A = {numbers.points(gap.estimate)} {interval_text(gap)}"
     sentence = f"{len(resolved)} of {len(shares)} shares are resolved"
     sentence += f": {', '.join(row.of for row in resolved)}." if resolved else "."
     return Banner("good" if gap.resolved and resolved else "doubtful", headline, sentence)
@@ -228,7 +175,7 @@ def _side_row(letter: str, explanation: Explanation, mixture: int) -> SideRow:
 
 
 def _share_row(player: Player, part: Part) -> ShareRow:
-    share, interval = numbers.points(part.interval.estimate), _interval(part.interval)
+    share, interval = numbers.points(part.interval.estimate), interval_text(part.interval)
     verdict = RESOLVED if part.resolved else NOT_RESOLVED
     sign = "none" if not part.resolved else "up" if part.interval.estimate > 0 else "down"
     return ShareRow(
@@ -253,7 +200,7 @@ def _interaction_rows(explanation: Explanation) -> tuple[InteractionRow, ...]:
         InteractionRow(
             of=f"{explanation.players[one].name} × {explanation.players[other].name}",
             value=numbers.points(part.interval.estimate),
-            interval=_interval(part.interval),
+            interval=interval_text(part.interval),
             verdict=RESOLVED if part.resolved else NOT_RESOLVED,
             kind="good" if part.resolved else "doubtful",
         )
@@ -327,5 +274,5 @@ def _tried_row(span: Span, tried: Tried) -> TriedRow:
         taken=taken,
         tried=", ".join(values) if together else numbers.value_text(next(iter(tried.values.values()))),
         difference=numbers.points(tried.difference.estimate),
-        interval=_interval(tried.difference),
+        interval=interval_text(tried.difference),
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 from suite import __version__
 from suite.axes import plain
-from suite.reports.explanation_page import NOT_RESOLVED, RESOLVED, ExplanationPage
+from suite.reports.explanation_page import ExplanationPage
+from suite.reports.explanation_words import NOT_RESOLVED, RESOLVED
 from suite.reports.pages import SIGNS
 from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
 from suite.statistics import Interval

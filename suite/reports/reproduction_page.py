@@ -40,6 +40,8 @@ class LineRow:
     values: tuple[PublishedValue, ...]
     span: str
     """The range of the published values; empty where they are few enough to be shown one by one."""
+    compared: bool
+    """Whether the published values may be subtracted from what was reproduced."""
     difference_span: str
     reproduced: str
     interval: str
@@ -121,7 +123,7 @@ class ReproductionPage:
     command: str
 
 
-def reproduction_page(published: Published, found: Reproduction, command: str) -> ReproductionPage:
+def reproduction_page(published: Published, found: Reproduction) -> ReproductionPage:
     """Gather the page of one paper, or of one of its tables, at one size."""
     paper = published.papers[published.scope(found.scope)[0]]
     year = f", {paper.year}" if paper.year else ""
@@ -138,8 +140,18 @@ def reproduction_page(published: Published, found: Reproduction, command: str) -
             for held in found.refused
         ),
         left=found.left,
-        command=command,
+        command=_command(found),
     )
+
+
+def _command(found: Reproduction) -> str:
+    sizes = [answer.part.study.size(found.size) for answer in found.answers]
+    weights = dict.fromkeys(need.name for size in sizes for need in size.weights)
+    words = [
+        f"suite reproduce {found.scope} --size {found.size} --to FOLDER",
+        *(f"--weights {name}" for name in weights),
+    ]
+    return " ".join([*words, *["--data DATA"] * any(size.data for size in sizes)])
 
 
 def _banner(found: Reproduction) -> Banner:
@@ -222,6 +234,7 @@ def _row(line: Line) -> LineRow:
             for value, difference in zip(line.published, differences, strict=True)
         ),
         span=f"{show(min(shares))} … {show(max(shares))}" if many else "",
+        compared=bool(line.differences),
         difference_span=(
             f"{numbers.points(min(line.differences))} … {numbers.points(max(line.differences))}"
             if many and line.differences

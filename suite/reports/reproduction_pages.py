@@ -29,11 +29,9 @@ SAID = tuple(
 NEEDS = tuple(Column(id, id.capitalize()) for id in ("table", "title", "claims", "why", "needs"))
 
 
-def reproduction_files(
-    published: Published, found: Reproduction, command: str, *, home: str = ""
-) -> dict[str, str | bytes]:
+def reproduction_files(published: Published, found: Reproduction, *, home: str = "") -> dict[str, str | bytes]:
     """File name -> content: the page, its twin, and its tables. `home` is where the page leads back to."""
-    page = reproduction_page(published, found, command)
+    page = reproduction_page(published, found)
     files: dict[str, str | bytes] = {}
     for table in _tables(found):
         files |= table_files(table) if len(table) else {}

@@ -14,9 +14,12 @@ from claim_samples import MAPPING, PAPER
 from test_claims_compare import Case, Scores, of
 
 from suite.claims.reproduce import Reproduction, left_over, not_met
+from suite.reports.collection.runs import Collection
 from suite.reports.numbers import interval_points
 from suite.reports.reproduction_page import reproduction_page
 from suite.reports.reproduction_pages import PAGE, TWIN, reproduction_document, reproduction_files
+from suite.reports.site.build import site_files
+from suite.reports.site.catalogue import Catalogue
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reports"))
 from report_pages import Page
@@ -32,13 +35,13 @@ def reproduction(case: Case, scores: Scores = CLEAR) -> Reproduction:
 
 
 def files_of(case: Case, scores: Scores = CLEAR) -> dict[str, str | bytes]:
-    return reproduction_files(case.published, reproduction(case, scores), COMMAND)
+    return reproduction_files(case.published, reproduction(case, scores))
 
 
 def test_page_and_twin_put_published_and_reproduced_side_by_side(tmp_path: Path) -> None:
     case = Case(tmp_path)
     found = reproduction(case)
-    files = reproduction_files(case.published, found, COMMAND)
+    files = reproduction_files(case.published, found)
     contrast = next(line for line in found.answers[0].lines if line.what == "Good \N{MINUS SIGN} Bad, 4 bits")
     assert contrast.reproduced is not None
     for text in (Page(str(files[PAGE])).text, str(files[TWIN]).replace("\\", "")):
@@ -85,7 +88,7 @@ def test_the_banner_is_no_better_than_the_worst_verdict(
     scores: Scores, tone: str, headline: str, tmp_path: Path
 ) -> None:
     case = Case(tmp_path)
-    banner = reproduction_page(case.published, reproduction(case, scores), COMMAND).banner
+    banner = reproduction_page(case.published, reproduction(case, scores)).banner
     assert banner.tone == tone
     assert headline in banner.headline
 
@@ -95,9 +98,9 @@ def test_what_was_not_run_says_why_and_judges_nothing(tmp_path: Path) -> None:
     answered = case.answer(CLEAR)
     refused = (not_met(answered.part, "the study needs the weights somebody.pt"),)
     found = Reproduction("sample-paper", "smoke", (), refused, left_over(case.published, "sample-paper", (), refused))
-    page = reproduction_page(case.published, found, COMMAND)
+    page = reproduction_page(case.published, found)
     assert page.banner.tone == "quiet"
-    files = reproduction_files(case.published, found, COMMAND)
+    files = reproduction_files(case.published, found)
     assert "lines.csv" not in files
     for name in (PAGE, TWIN):
         assert "the study needs the weights somebody.pt" in str(files[name]).replace("\\", "")
@@ -105,13 +108,27 @@ def test_what_was_not_run_says_why_and_judges_nothing(tmp_path: Path) -> None:
 
 def test_differences_are_drawn_where_their_numbers_are(tmp_path: Path) -> None:
     case = Case(tmp_path)
-    (study,) = reproduction_page(case.published, reproduction(case), COMMAND).studies
+    (study,) = reproduction_page(case.published, reproduction(case)).studies
     (table,) = study.tables
     first = table.pictured[0]  # reproduced +20 points; published +5 and +15
     assert table.figure.zero is not None
     scale = (first.strip.x - table.figure.zero) / 20
     assert [(mark - table.figure.zero) / scale for mark in first.marks] == pytest.approx([5, 15], abs=0.01)
     assert "published +5.00" in first.label
+
+
+def test_the_site_lists_what_was_reproduced_and_leads_there(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    catalogue = Catalogue((), (), (), case.published, (), ())
+    files = site_files(catalogue, Collection(()), lambda run_id: {}, (reproduction(case),))
+    address = f"reproduced/sample-paper-smoke/{PAGE}"
+    assert 'href="../../index.html"' in str(files[address])
+    assert "reproduced/sample-paper-smoke/lines.csv" in files
+    rows = json.loads(files["reproduced.json"])
+    assert rows["data"][0][rows["columns"].index("address")] == address
+    assert "reproduced.html" in str(files["index.html"])
+    without = site_files(catalogue, Collection(()), lambda run_id: {})
+    assert "reproduced.html" not in without
 
 
 HOSTILE = "<script>alert(1)</script> & [x](javascript:1) | **bold**"

@@ -158,6 +158,16 @@ def test_a_paper_is_reproduced_as_far_as_it_goes(mapped: Path, capsys: pytest.Ca
     for text in ("95 % interval", "same question, other network", "not reproduced", "Everything. Size smoke:"):
         assert text in shown
 
+    written = answer(capsys, "reproduce", "flexround/table2", "--recorded", "--to", "page")
+    assert written.pop("files")[:2] == ["page/reproduction.html", "page/reproduction.md"]
+    assert written == found
+    page = (mapped / "page" / "reproduction.html").read_text(encoding="utf-8")
+    assert f"{100 * scores[0]['reproduced']:.2f}" in page
+
+    site = answer(capsys, "report", "build", "--to", "site", "--cards", "no-cards")
+    assert site["reproduced"] == 1
+    assert (mapped / "site" / "reproduced" / "flexround-smoke" / "reproduction.html").is_file()
+
 
 def test_what_cannot_be_run_here_says_what_it_needs(mapped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "reproduce", "flexround/table2", "--size", "small")

@@ -14,12 +14,13 @@ import pytest
 from report_pages import Page
 
 from suite.axes import NOT_REPORTED, Setting
-from suite.reports.explanation_page import explanation_page, sentences
+from suite.reports.explanation_page import explanation_page
 from suite.reports.explanation_pages import (
     explanation_document,
     render_explanation_html,
     render_explanation_markdown,
 )
+from suite.reports.explanation_words import sentences
 from suite.reports.waterfall import waterfall
 from suite.studies.explaining.completing import completed
 from suite.studies.explaining.legality import Legality, Limits

@@ -2,7 +2,8 @@
 
 Two runs make a pair of an axis when everything else is the same: all other axes, method with its options, task, model
 and its weights, data, metric and seed. They make a pair of the method when all of that is the same but the method, its
-options, and the axes that are part of a method (how it chooses the numbers on a grid).
+options, and the axes that are part of a method (how it chooses the numbers on a grid). Weights follow from the axis
+that names them. Two axes that a rule joins, so that one of them cannot always be switched alone, make pairs together.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from suite.axes import AXES
+from suite.axes.rules import RULES
 from suite.reports.collection.runs import Run
 from suite.reports.numbers import value_text
 
 METHOD = "method"
 Codes = npt.NDArray[np.int32]
+Values = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Contrast:
     """Two values of one factor with all pairs of runs that differ in them alone."""
 
     factor: str
-    """The id of an axis, or `method`."""
+    """The id of an axis, `method`, or the ids of two axes that were switched together."""
     first: str
     second: str
     pairs: tuple[Pair, ...]
@@ -48,6 +52,9 @@ class Contrast:
         return len({pair.context for pair in self.pairs})
 
 
+WEIGHTS = "baseline_weights"
+JOINED = tuple(dict.fromkeys(rule.axes for rule in RULES if len(rule.axes) == 2))
+"""Pairs of axes with values of which some cannot hold together."""
 OF_METHOD = tuple(place for place, axis in enumerate(AXES.values()) if axis.of_method)
 
 
@@ -57,27 +64,43 @@ def contrasts(runs: Sequence[Run]) -> list[Contrast]:
         return []
     columns = [_codes([run.values[place] for run in runs]) for place in range(len(AXES))]
     where = _codes([(run.task, run.model, run.weights, run.data, run.metric) for run in runs])
+    any_weights = _codes([(run.task, run.model, run.data, run.metric) for run in runs])
     options = _codes([(run.method, run.options) for run in runs])
     of_others = [column for place, column in enumerate(columns) if place not in OF_METHOD]
     found = [*_of_methods(runs, np.stack([*of_others, where], axis=1))]
-    for place, axis in enumerate(AXES):
-        if columns[place].max() > 0:
-            rest = np.stack([*columns[:place], *columns[place + 1 :], where, options], axis=1)
-            found += _of_axis(axis, runs, [run.values[place] for run in runs], rest)
+    places = {axis: place for place, axis in enumerate(AXES) if columns[place].max() > 0}
+    for axes in [*((axis,) for axis in places), *(axes for axes in JOINED if set(axes) <= set(places))]:
+        others = [column for place, column in enumerate(columns) if place not in [places[axis] for axis in axes]]
+        rest = np.stack([*others, any_weights if axes == (WEIGHTS,) else where, options], axis=1)
+        found += _of_axes(axes, runs, [tuple(run.values[places[axis]] for axis in axes) for run in runs], rest)
     return found
 
 
-def _of_axis(axis: str, runs: Sequence[Run], values: Sequence[Any], rest: Codes) -> Iterator[Contrast]:
-    shown = {value: value_text(value) for value in set(values)}
-    default = AXES[axis].default
+def _of_axes(axes: tuple[str, ...], runs: Sequence[Run], values: Sequence[Values], rest: Codes) -> Iterator[Contrast]:
+    """Of one axis, every two of its values; of two, those that differ in both and cannot be switched one by one."""
+    shown = {held: ", ".join(map(value_text, held)) for held in set(values)}
+    default = tuple(AXES[axis].default for axis in axes)
     pairs: dict[tuple[str, str], list[Pair]] = defaultdict(list)
     for context, held in _together(runs, rest, values):
         # The default comes first, then numbers by their size and words by their letters.
         ranked = sorted(held, key=lambda one: (values[one] != default, *_natural(shown[values[one]])))
         for first, second in itertools.combinations(ranked, 2):
-            pairs[shown[values[first]], shown[values[second]]].append(Pair(first, second, context))
+            if len(axes) == 1 or _bound(axes, values[first], values[second]):
+                pairs[shown[values[first]], shown[values[second]]].append(Pair(first, second, context))
     for (first_name, second_name), of_both in pairs.items():
-        yield Contrast(axis, first_name, second_name, tuple(of_both))
+        yield Contrast(" + ".join(axes), first_name, second_name, tuple(of_both))
+
+
+@cache
+def _bound(axes: tuple[str, ...], first: Values, second: Values) -> bool:
+    """Whether both axes differ, and a rule forbids one of the settings between."""
+    if any(one == other for one, other in zip(first, second, strict=True)):
+        return False
+    declared = [*zip(axes, first, strict=True), *zip(axes, second, strict=True)]
+    if not all(AXES[axis].domain.accepts(value) for axis, value in declared):  # records may be anybody's
+        return False
+    between = [dict(zip(axes, mixed, strict=True)) for mixed in ((first[0], second[1]), (second[0], first[1]))]
+    return any(rule.broken(values) for rule in RULES if rule.axes == axes for values in between)
 
 
 def _of_methods(runs: Sequence[Run], rest: Codes) -> Iterator[Contrast]:

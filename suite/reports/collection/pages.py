@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from suite import __version__
+from suite.reports.collection.effects_page import effects_page
 from suite.reports.collection.page import Figures, RecordsPage, records_page
 from suite.reports.collection.runs import Collection, Run
 from suite.reports.collection.table import page_data, table_files
@@ -13,6 +14,7 @@ from suite.reports.pages import SIGNS
 from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
 
 PAGE, TWIN = "runs.html", "runs.md"
+EFFECTS_PAGE, EFFECTS_TWIN = "effects.html", "effects.md"
 ROWS_OF_MARKDOWN = 60
 
 
@@ -24,6 +26,44 @@ def records_files(collection: Collection, figures: Figures, *, home: str = "") -
     files: dict[str, str | bytes] = {
         PAGE: _html(page, names, home),
         TWIN: _markdown(page, names, collection.runs),
+    }
+    for held in tables.values():
+        files |= held
+    return files
+
+
+def effects_files(collection: Collection, command: str) -> dict[str, str | bytes]:
+    """File name -> content: the page of effects, its twin, and its tables."""
+    page = effects_page(collection, command)
+    tables = {table.name: table_files(table) for table in (page.effects, page.pairs) if len(table)}
+    names = {table.name: sorted(tables.get(table.name, ())) for table in (page.effects, page.pairs)}
+    html = (
+        html_engine()
+        .get_template("effects.html.j2")
+        .render(
+            title=page.title,
+            page=page,
+            files=names,
+            version=__version__,
+            embedded_name="pairs",
+            embedded_id="data",
+            embedded={page.pairs.name: page_data(page.pairs)},
+        )
+    )
+    text = (
+        markdown_engine()
+        .get_template("effects.md.j2")
+        .render(
+            page=page,
+            files=names,
+            sign=SIGNS,
+            strong=lambda text: Markdown(f"**{escape_markdown(text)}**"),
+            downloads=downloads,
+        )
+    )
+    files: dict[str, str | bytes] = {
+        EFFECTS_PAGE: html,
+        EFFECTS_TWIN: re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",
     }
     for held in tables.values():
         files |= held

@@ -13,6 +13,8 @@ from suite.records.brief import read_brief
 from suite.records.store import RECORD
 from suite.reports.entry import COMPLETED, CONTRADICTED, VERIFIED, declared_values
 from suite.reports.numbers import clean, value_text
+from suite.studies.journal import FILE as JOURNAL
+from suite.studies.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ class Collection:
 def collect(texts: Sequence[str], store: Store) -> Collection:
     """The runs that `texts` name, all of the store where there are none; each run once.
 
-    A text is a folder of runs, the folder of a run, a record.json, or the id of a run. What is named and is not there
-    is an error; what is there and cannot be read becomes a problem beside the good runs.
+    A text is a folder of runs, the folder of a run, that of a study, a record.json, or the id of a run. What is named
+    and is not there is an error; what is there and cannot be read becomes a problem beside the good runs.
     """
     files: list[Path] = []
     for text in texts:
@@ -154,6 +156,8 @@ def _files_of(text: str, store: Store) -> list[Path]:
     if path.is_dir():
         if (path / RECORD).is_file():
             return [path / RECORD]
+        if (path / JOURNAL).is_file():
+            return _of_study(path)
         held = _of_store(Store(path))
         if not held:
             raise RecordError("this folder holds no runs", place=Place(text), hint="name a folder of runs, or a run")
@@ -163,6 +167,15 @@ def _files_of(text: str, store: Store) -> list[Path]:
     if path.suffix == ".json" or len(path.parts) > 1:
         raise RecordError("there is no such file or folder", place=Place(text))
     return [store.folder(store.resolve(text)) / RECORD]
+
+
+def _of_study(folder: Path) -> list[Path]:
+    """The last run of every cell that the journal of a study names; its runs lie in the folder above all studies."""
+    store = Store(folder.absolute().parent.parent)
+    last = {line.cell: line.run_id for line in Journal(folder).lines() if line.event == "ended" and line.run_id}
+    if not last:
+        raise RecordError("no cell of this study has a run yet", place=Place(str(folder)))
+    return [store.folder(run_id) / RECORD for run_id in last.values()]
 
 
 def _of_store(store: Store) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from suite import __version__
+from suite.claims.reproduce import Reproduction
 from suite.reports.collection.page import Figures
 from suite.reports.collection.pages import PAGE, TWIN, downloads, records_files
 from suite.reports.collection.runs import Collection, Run
@@ -16,6 +17,9 @@ from suite.reports.collection.table import Cell, Column, Table, page_data, table
 from suite.reports.numbers import percent
 from suite.reports.pages import render_card_html, render_card_markdown
 from suite.reports.rendering import html_engine, markdown_engine
+from suite.reports.reproduction_page import reproduction_page
+from suite.reports.reproduction_pages import PAGE as REPRODUCED
+from suite.reports.reproduction_pages import reproduction_files
 from suite.reports.site.catalogue import Catalogue, MethodPage
 
 HOME, HOME_TWIN = "index.html", "index.md"
@@ -38,13 +42,19 @@ class ListPage:
         return f"{self.table.name}.md"
 
 
-def site_files(catalogue: Catalogue, collection: Collection, figures: Figures) -> dict[str, str | bytes]:
+def site_files(
+    catalogue: Catalogue, collection: Collection, figures: Figures, reproduced: Sequence[Reproduction] = ()
+) -> dict[str, str | bytes]:
     """File name -> content of the whole site."""
     files: dict[str, str | bytes] = {}
     for held in catalogue.cards:
         files[f"cards/{held.name}.html"] = render_card_html(held.card)
         files[f"cards/{held.name}.md"] = render_card_markdown(held.card)
-    lists = [page for page in _lists(catalogue, collection.runs) if len(page.table)]
+    lists = [page for page in _lists(catalogue, collection.runs, reproduced) if len(page.table)]
+    if catalogue.published is not None:
+        for one in reproduced:
+            pages = reproduction_files(catalogue.published, one, home=f"../../{HOME}")
+            files |= {f"{_folder(one)}/{name}": content for name, content in pages.items()}
     for page in lists:
         files |= _list_files(page)
     if collection.runs:
@@ -52,13 +62,20 @@ def site_files(catalogue: Catalogue, collection: Collection, figures: Figures) -
     return {**_home_files(catalogue, collection, lists), **files}
 
 
-def _lists(catalogue: Catalogue, runs: Sequence[Run]) -> list[ListPage]:
+def _folder(one: Reproduction) -> str:
+    return f"reproduced/{one.scope}-{one.size}"
+
+
+def _lists(catalogue: Catalogue, runs: Sequence[Run], reproduced: Sequence[Reproduction]) -> list[ListPage]:
     return [
         ListPage(_methods_table(catalogue, runs), "Every method: what it is, its paper, and the best run on record."),
         ListPage(_cards_table(catalogue), "Every card, those transcribed from papers among them."),
         ListPage(_studies_table(catalogue), "The studies that come with the suite: many runs as one question each."),
         ListPage(
             _claims_table(catalogue), "Published numbers with where they stand; what a paper leaves open is empty."
+        ),
+        ListPage(
+            _reproduced_table(catalogue, reproduced), "Papers beside what the suite's own studies measured, by size."
         ),
         ListPage(_reports_table(catalogue), "Pages that lie beside this site."),
     ]
@@ -137,7 +154,7 @@ def _studies_table(catalogue: Catalogue) -> Table:
 
 def _claims_table(catalogue: Catalogue) -> Table:
     claims = catalogue.claims
-    titles = {paper.id: paper.title for paper in catalogue.papers}
+    titles = {} if catalogue.published is None else {id: held.title for id, held in catalogue.published.papers.items()}
     return _table(
         "claims",
         "Claims",
@@ -156,6 +173,24 @@ def _claims_table(catalogue: Catalogue) -> Table:
             (Column("note", "Note"), [claim.note for claim in claims]),
         ],
     )  # fmt: skip
+
+
+def _reproduced_table(catalogue: Catalogue, reproduced: Sequence[Reproduction]) -> Table:
+    published = catalogue.published
+    pages = [] if published is None else [(one, reproduction_page(published, one)) for one in reproduced]
+    return _table(
+        "reproduced",
+        "Published and reproduced",
+        [
+            (Column("paper", "Paper", link="address"), [one.scope for one, _ in pages]),
+            (Column("title", "Title"), [page.title for _, page in pages]),
+            (Column("size", "Size", filter="first"), [one.size for one, _ in pages]),
+            (Column("found", "Found"), [page.banner.headline for _, page in pages]),
+            (Column("verdicts", "Verdicts"), [page.banner.sentence for _, page in pages]),
+            (Column("address", "Address", shown=False), [f"{_folder(one)}/{REPRODUCED}" for one, _ in pages]),
+        ],
+        things="reproductions",
+    )
 
 
 def _reports_table(catalogue: Catalogue) -> Table:

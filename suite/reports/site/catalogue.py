@@ -10,8 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from suite.cards import Card, load_card
-from suite.claims import load_published
-from suite.claims.claim import Claim, Paper
+from suite.claims import Claim, Published, load_published
 from suite.errors import CardError, ClaimError, StudyError
 from suite.registry import Entry
 from suite.reports.collection.runs import Problem
@@ -70,10 +69,14 @@ class Catalogue:
     methods: tuple[MethodPage, ...]
     cards: tuple[CardPage, ...]
     studies: tuple[StudyPage, ...]
-    papers: tuple[Paper, ...]
-    claims: tuple[Claim, ...]
+    published: Published | None
+    """None where the published numbers cannot be read."""
     reports: tuple[ReportPage, ...]
     problems: tuple[Problem, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        return () if self.published is None else self.published.claims
 
 
 def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
@@ -93,19 +96,16 @@ def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
             studies.append(StudyPage(study, tuple((size.name, len(expand(study, size.name))) for size in study.sizes)))
         except (StudyError, CardError) as error:
             problems.append(Problem(clean(id), clean(str(error))))
-    papers: tuple[Paper, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    published: Published | None = None
     try:
         published = load_published()
-        papers, claims = tuple(published.papers.values()), published.claims
     except ClaimError as error:
         problems.append(Problem("published numbers", clean(str(error))))
     return Catalogue(
         methods=tuple(_method(entry) for entry in methods),
         cards=tuple(found_cards),
         studies=tuple(studies),
-        papers=papers,
-        claims=claims,
+        published=published,
         reports=tuple(_reports_beside(site)),
         problems=tuple(problems),
     )
