@@ -99,6 +99,16 @@ def test_weights_follow_from_the_axis_that_names_them_and_from_no_other() -> Non
     assert contrasts(others) == []
 
 
+def test_a_method_is_told_with_the_options_that_tell_its_runs_apart() -> None:
+    many = {f"option_{place}": "x" * 40 for place in range(20)}  # longer than any value that a page shows
+    given = [("lsq", {**many, "epochs": 3}), ("lsq", {**many, "epochs": 4}), ("rtn", many)]
+    runs = [make_run(method, number=place, options=options) for place, (method, options) in enumerate(given)]
+    assert {(one.first, one.second) for one in contrasts(runs)} == {
+        ("lsq (epochs: 3)", "rtn"),
+        ("lsq (epochs: 4)", "rtn"),
+    }
+
+
 def test_the_page_says_the_largest_effect_of_an_axis_beside_that_of_the_method() -> None:
     collection = Collection(tuple(a_crossing()))
     page = effects_page(collection, COMMAND)

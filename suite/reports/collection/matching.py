@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from suite.axes import AXES
 from suite.axes.rules import RULES
-from suite.reports.collection.runs import Run
+from suite.reports.collection.runs import BETWEEN, Run
 from suite.reports.numbers import value_text
 
 METHOD = "method"
@@ -106,9 +106,7 @@ def _bound(axes: tuple[str, ...], first: Values, second: Values) -> bool:
 def _of_methods(runs: Sequence[Run], rest: Codes) -> Iterator[Contrast]:
     """Where two methods were run with the same values of the axes that are theirs to choose, only such runs pair."""
     own = [tuple(run.values[place] for place in OF_METHOD) for run in runs]
-    several = {
-        method for method in {run.method for run in runs} if len({r.options for r in runs if r.method == method}) > 1
-    }
+    told = _options_told(runs)
     pairs: dict[tuple[str, str], list[Pair]] = defaultdict(list)
     variants = [(run.method, run.options, values) for run, values in zip(runs, own, strict=True)]
     for context, held in _together(runs, rest, variants):
@@ -120,7 +118,7 @@ def _of_methods(runs: Sequence[Run], rest: Codes) -> Iterator[Contrast]:
             alike = [(first, second) for first, second in both if own[first] == own[second]]
             for first, second in alike or both:
                 names = [
-                    _method_name(runs[one], runs[other], several) for one, other in ((first, second), (second, first))
+                    _method_name(runs[one], runs[other], told) for one, other in ((first, second), (second, first))
                 ]
                 pairs[names[0], names[1]].append(Pair(first, second, context))
     for (first_name, second_name), of_both in pairs.items():
@@ -138,9 +136,23 @@ def _together(runs: Sequence[Run], rest: Codes, levels: Sequence[Any]) -> Iterat
     yield from ((context, list(held.values())) for (context, _), held in groups.items())
 
 
-def _method_name(run: Run, other: Run, several: Set[str]) -> str:
-    """A method with its options where it was run with several, and with its own axes where the other run differs."""
-    told = [run.options or "no options"] if run.method in several else []
+def _options_told(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """(method, options) -> the options in which the runs of this method differ, or nothing where they do not."""
+    variants: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        variants[run.method].add(run.options)
+    told: dict[tuple[str, str], str] = {}
+    for method, held in variants.items():
+        common = set.intersection(*(set(options.split(BETWEEN)) for options in held))
+        for options in held:
+            own = [option for option in options.split(BETWEEN) if option and option not in common]
+            told[method, options] = ", ".join(own) or ("no options" if len(held) > 1 else "")
+    return told
+
+
+def _method_name(run: Run, other: Run, options: Mapping[tuple[str, str], str]) -> str:
+    """A method with the options that tell its runs apart, and with its own axes where the other run differs."""
+    told = [options[run.method, run.options]] if options[run.method, run.options] else []
     axes = list(AXES)
     told += [
         f"{axes[place]} {value_text(run.values[place])}"

@@ -16,6 +16,9 @@ from suite.reports.numbers import clean, value_text
 from suite.studies.journal import FILE as JOURNAL
 from suite.studies.journal import Journal
 
+BETWEEN = "; "
+"""What stands between two options. All of them are kept, because runs with other options make no pair."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -110,7 +113,7 @@ def run_of(record: Record, file: Path | None = None) -> Run:
     return Run(
         run_id=record.run_id,
         method=clean(record.method),
-        options="" if not record.options else value_text(record.options),
+        options=BETWEEN.join(value_text({name: value}) for name, value in record.options.items()),
         task=clean(record.task),
         model=clean(record.model),
         seed=record.seed,
