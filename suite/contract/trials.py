@@ -52,7 +52,7 @@ COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
     ("activation_precision", "mixed"): {"activation_bits": 4},
 }
 
-# Methods that ask for hundreds of examples keep their promises on this many too, and trials take a fraction of the time.
+# Methods that ask for hundreds of examples keep their promises on this many too, in a fraction of the time.
 ENOUGH_EXAMPLES = 64
 
 # Free text, or a fact about the baseline that a trial cannot vary.
