@@ -1,4 +1,4 @@
-"""Every shipped study at its smallest size: no run fails, no card is contradicted, and all that is asked is answered."""
+"""Every shipped study at its smallest size: no run fails, no card is contradicted, all that is asked is answered."""
 
 from __future__ import annotations
 
