@@ -75,8 +75,9 @@ Examples:
 )
 @click.argument("name")
 @click.option("--axis", "axes", multiple=True, metavar="AXIS", help="Try the values of these axes only.")
+@click.option("--quick", is_flag=True, help="Try values of different axes together; one by one only where that fails.")
 @json_option
-def check(name: str, axes: tuple[str, ...], as_json: bool) -> int:
+def check(name: str, axes: tuple[str, ...], quick: bool, as_json: bool) -> int:
     """Run the contract's checks on the method NAME, wherever it comes from. Exit code 1 where one of them fails.
 
     Tries every axis value the method claims to support on the embedded digits, determinism, the data budget, options,
@@ -84,7 +85,8 @@ def check(name: str, axes: tuple[str, ...], as_json: bool) -> int:
     """
     from suite.contract.checks import check_method
 
-    results = check_method(name, axes=axes or None, report=None if as_json else lambda result: note(str(result)))
+    report = None if as_json else lambda result: note(str(result))
+    results = check_method(name, axes=axes or None, quick=quick, report=report)
     failed = [result for result in results if not result.passed]
     groups: dict[str, list[bool]] = {}
     for result in results:

@@ -16,7 +16,7 @@ from suite.cards import Card, MethodChoice
 from suite.contract.continuing import continuing_checks
 from suite.contract.failures import failure_checks
 from suite.contract.results import CheckResult
-from suite.contract.trials import base_setting, trials
+from suite.contract.trials import base_setting, together, trials
 from suite.errors import SuiteError
 from suite.harness.evaluate import evaluate
 from suite.harness.request import Request, resolve
@@ -34,22 +34,31 @@ PATIENCE = 1e6
 
 
 def check_method(
-    name: str, *, axes: tuple[str, ...] | None = None, report: Callable[[CheckResult], None] | None = None
+    name: str,
+    *,
+    axes: tuple[str, ...] | None = None,
+    quick: bool = False,
+    report: Callable[[CheckResult], None] | None = None,
 ) -> list[CheckResult]:
-    """Run the contract on the method `name`; `axes` limits what is tried, `report` is told each result at once."""
+    """Run the contract on the method `name`; `axes` limits what is tried, `report` is told each result at once.
+
+    `quick`: values of different axes are tried together, and one by one only where that fails.
+    """
     for axis in axes or ():
         Setting.default()[axis]  # an unknown axis is an error with a suggestion, before any work
     kind = METHODS.get(name)
     results = []
     with tempfile.TemporaryDirectory(prefix="suite-check-") as folder:
-        for result in _all_checks(name, kind, Path(folder), axes):
+        for result in _all_checks(name, kind, Path(folder), axes, quick):
             results.append(result)
             if report is not None:
                 report(result)
     return results
 
 
-def _all_checks(name: str, kind: type[Method], folder: Path, axes: tuple[str, ...] | None) -> Iterator[CheckResult]:
+def _all_checks(
+    name: str, kind: type[Method], folder: Path, axes: tuple[str, ...] | None, quick: bool
+) -> Iterator[CheckResult]:
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         yield CheckResult("documentation", "METHOD is a subclass of Method", False, f"it is {kind!r}")
         return
@@ -60,7 +69,7 @@ def _all_checks(name: str, kind: type[Method], folder: Path, axes: tuple[str, ..
     if not all(claim.passed for claim in claims):
         return  # without a setting to start from there is nothing to try
     bench = TrialBench(kind, folder)
-    yield from axis_checks(kind, bench, axes)
+    yield from axis_checks(kind, bench, axes, quick=quick)
     if axes is None:
         yield from determinism_checks(kind, bench)
         yield from continuing_checks(
@@ -159,14 +168,24 @@ class TrialBench:
         return evaluate(self.request(setting, seed=seed), self.folder / store, quiet=True).record
 
 
-def axis_checks(kind: type[Method], bench: TrialBench, axes: tuple[str, ...] | None) -> Iterator[CheckResult]:
+def axis_checks(
+    kind: type[Method], bench: TrialBench, axes: tuple[str, ...] | None, *, quick: bool = False
+) -> Iterator[CheckResult]:
     """The base setting and every claimed value end in a completed run that the audit does not contradict."""
     yield _tried("base setting", bench, base_setting(kind))
-    for trial in trials(kind, axes):
+    tried = list(trials(kind, axes))
+    for trial in tried:
         if trial.setting is None:
             yield CheckResult("axis values", trial.name, True, f"not tried: {trial.reason}", skipped=True)
-        else:
+        elif not quick:
             yield _tried(trial.name, bench, trial.setting)
+    for group in together(kind, tried) if quick else ():
+        joint = _tried(", ".join(trial.name for trial in group.trials), bench, group.setting)
+        if joint.passed:
+            yield from (CheckResult("axis values", trial.name, True, joint.detail) for trial in group.trials)
+        else:
+            # Together they may ask for too much, two bits of everything for one: each has to hold by itself.
+            yield from (_tried(trial.name, bench, trial.setting) for trial in group.trials if trial.setting is not None)
 
 
 def _tried(name: str, bench: TrialBench, setting: Setting) -> CheckResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,9 @@ COMPANIONS: Mapping[tuple[str, Value], Mapping[str, Value]] = {
 
 # Methods that ask for hundreds of examples keep their promises on this many too, in a fraction of the time.
 ENOUGH_EXAMPLES = 64
+
+# Values that leave nothing on a grid: whatever is tried beside them passes unseen.
+TRIED_ALONE = (("weight_bits", 32), ("activation_bits", 32))
 
 # Free text, or a fact about the baseline that a trial cannot vary.
 NOT_TRIED = ("baseline_weights", "baseline_accuracy", "preprocessing")
@@ -110,3 +113,43 @@ def make_trial(kind: type[Method], base: Setting, axis: str, value: Value) -> Tr
     except (SettingError, Unsupported) as refused:
         return Trial(axis, value, None, str(refused))
     return Trial(axis, value, setting)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials whose changes do not contradict each other, and the one setting that has them all."""
+
+    setting: Setting
+    trials: tuple[Trial, ...]
+
+
+def together(kind: type[Method], tried: Iterable[Trial]) -> list[Group]:
+    """Put trials into few groups: each into the first that agrees with its changes, if all are supported at once."""
+    base = base_setting(kind)
+    groups: list[Group] = []
+    for trial in tried:
+        if trial.setting is None:
+            continue
+        changes = {axis: value for axis, value in trial.setting.values.items() if value != base[axis]}
+        for place, group in enumerate(groups):
+            joint = None if (trial.axis, trial.value) in TRIED_ALONE else _joint(kind, base, group, changes)
+            if joint is not None:
+                groups[place] = Group(joint, (*group.trials, trial))
+                break
+        else:
+            groups.append(Group(trial.setting, (trial,)))
+    return groups
+
+
+def _joint(kind: type[Method], base: Setting, group: Group, changes: Mapping[str, Value]) -> Setting | None:
+    if any((trial.axis, trial.value) in TRIED_ALONE for trial in group.trials):
+        return None
+    held = group.setting
+    if any(held[axis] not in (base[axis], value) for axis, value in changes.items()):
+        return None
+    try:
+        joint = held.replace(**changes)
+        kind.check_setting(joint)
+    except (SettingError, Unsupported):
+        return None
+    return joint

@@ -25,7 +25,7 @@ from suite.contract.checks import (
 )
 from suite.contract.failures import failure_checks
 from suite.contract.results import CheckResult
-from suite.contract.trials import NOT_TRIED, base_setting, make_trial, trials
+from suite.contract.trials import NOT_TRIED, TRIED_ALONE, base_setting, make_trial, together, trials
 from suite.errors import DataAccessError, UnknownName
 from suite.methods.api import POST_TRAINING, Method, Needs, Options, Paper, Workbench, option
 from suite.methods.engines.calibration import calibrate
@@ -217,6 +217,44 @@ def test_trials_cover_every_value_of_every_axis_or_say_why_not() -> None:
                 assert value == base[axis.id] or (axis.id, value) in names
         assert all(trial.reason for trial in tried if trial.setting is None)
         assert sum(trial.setting is not None for trial in tried) > 40
+
+
+def test_trials_together_are_few_and_each_value_is_in_force_in_one_of_them() -> None:
+    for kind in (RoundToNearest, LearnedStepSize):
+        tried = [trial for trial in trials(kind) if trial.setting is not None]
+        groups = together(kind, tried)
+        assert len(groups) < len(tried) / 3
+        assert sorted(trial.name for group in groups for trial in group.trials) == sorted(trial.name for trial in tried)
+        for group in groups:
+            kind.check_setting(group.setting)
+            for trial in group.trials:
+                assert trial.setting is not None
+                changed = {
+                    difference.axis: difference.right for difference in base_setting(kind).differences(trial.setting)
+                }
+                assert {axis: group.setting[axis] for axis in changed} == changed
+            alone = [trial for trial in group.trials if (trial.axis, trial.value) in TRIED_ALONE]
+            assert not alone or len(group.trials) == 1
+
+
+def test_a_quick_check_finds_the_one_value_that_is_not_kept(tmp_path: Path) -> None:
+    class Lying(Sound):
+        """Leaves weights in float where scales are asked for per tensor."""
+
+        id = "lying"
+
+        def quantize(self, work: Workbench) -> None:
+            calibrate(work)
+            if work.setting["weight_granularity"] == "per-tensor":
+                for quantizer in quantizers_of(work.model).values():
+                    quantizer.enabled = not quantizer.is_weight
+
+    axes = ("weight_granularity", "weight_symmetry", "activation_symmetry", "pooling")
+    quick, slow = (
+        list(axis_checks(Lying, TrialBench(Lying, tmp_path / str(quick)), axes, quick=quick)) for quick in (True, False)
+    )
+    assert failed(quick) == failed(slow) != []
+    assert sorted(result.name for result in quick) == sorted(result.name for result in slow)
 
 
 def test_a_trial_changes_what_its_value_needs_beside_it() -> None:
