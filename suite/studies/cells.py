@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -55,18 +55,26 @@ class Cell:
 class _Assembled:
     """What a cell has chosen so far."""
 
-    method: str | None
-    options: Mapping[str, Any]
-    task: str | None
-    model: str | None
-    axes: Mapping[str, Any]
+    method: str | None = None
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    """Options said before any method was: they are those of every method."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
+    model: str | None = None
+    axes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {**self.shared, **self.own}
 
     def then(self, choice: Choice) -> _Assembled:
-        """The later choice wins; options are kept only while the method stays."""
-        kept = self.options if choice.method in (None, self.method) else {}
+        """The later choice wins; a method's own options are kept only while it stays."""
+        method = choice.method or self.method
+        kept = self.own if method == self.method else {}
         return _Assembled(
-            method=choice.method or self.method,
-            options={**kept, **choice.options},
+            method=method,
+            shared={**self.shared, **choice.options} if method is None else self.shared,
+            own={} if method is None else {**kept, **choice.options},
             task=choice.task or self.task,
             model=choice.model or self.model,
             axes={**self.axes, **choice.axes},
@@ -139,7 +147,7 @@ def _card(made: _Assembled, size: Size, title: str, seed: int, group: str) -> Ca
     return Card(
         kind="run",
         title=title,
-        method=MethodChoice(made.method, dict(made.options)),
+        method=MethodChoice(made.method, made.options),
         values=dict(setting.values),
         task=made.task,
         model=made.model,
@@ -149,10 +157,9 @@ def _card(made: _Assembled, size: Size, title: str, seed: int, group: str) -> Ca
 
 def _start(study: Study) -> _Assembled:
     """What the base card says, or nothing."""
-    empty = _Assembled(None, {}, None, None, {})
     name = study.fixed.card
     if name is None:
-        return empty
+        return _Assembled()
     if name.startswith(("/", "~")) or ".." in name.replace("\\", "/").split("/"):
         raise StudyError(f"the card '{name}' is not beside the study", place=_place(study), hint="name a file below it")
     if study.path is None:
@@ -160,7 +167,7 @@ def _start(study: Study) -> _Assembled:
     card = load_card(study.path.parent / name)
     if card.kind != "run":
         raise StudyError(f"the card '{name}' is transcribed from a paper; a study starts from a card that can be run")
-    return _Assembled(card.method.id, card.method.options, card.task, card.model, dict(card.values))
+    return _Assembled(card.method.id, own=card.method.options, task=card.task, model=card.model, axes=dict(card.values))
 
 
 def _place(study: Study) -> Place | None:
