@@ -15,26 +15,41 @@ BYTES_PER_WORD = 8
 LOWEST_WORD = -(2**63)
 
 
-@torch.library.custom_op("suite::random_keep", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
-def random_keep(x: Tensor, probability: float) -> Tensor:
-    """Independent numbers 1 (with `probability`) and 0, in the shape and dtype of `x`, from the global generator.
-
-    Probabilities that are multiples of 1/256 take one random byte per element, others one uniform number.
-    """
+@torch.library.custom_op("suite::random_bytes", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def random_bytes(x: Tensor) -> Tensor:
+    """Independent bytes in the shape and layout of `x`, from the global generator."""
     count = x.numel()
+    words = torch.empty(-(-count // BYTES_PER_WORD), dtype=torch.int64, device=x.device)
+    # In the layout of x: what follows is slow on operands whose elements lie in different orders.
+    return words.random_(LOWEST_WORD, None).view(torch.uint8)[:count].as_strided(x.shape, _strides(x))
+
+
+@random_bytes.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_strided(x.shape, _strides(x), dtype=torch.uint8, device=x.device)
+
+
+@torch.library.custom_op("suite::random_fractions", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def random_fractions(x: Tensor) -> Tensor:
+    """Independent numbers from 0 to 1 in the shape and layout of `x`, from the global generator."""
+    return torch.rand(x.numel(), device=x.device).as_strided(x.shape, _strides(x))
+
+
+@random_fractions.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_strided(x.shape, _strides(x), dtype=torch.get_default_dtype(), device=x.device)
+
+
+def random_keep(x: Tensor, probability: float) -> Tensor:
+    """Independent numbers 1 (with `probability`) and 0, in the shape, layout and dtype of `x`.
+
+    Probabilities that are multiples of 1/256 take one random byte per element, others one uniform number. Comparing is
+    no part of the draw: compiled, it is fused with what reads the result.
+    """
     threshold = probability * BYTE
     if threshold == int(threshold):
-        words = torch.empty(-(-count // BYTES_PER_WORD), dtype=torch.int64, device=x.device)
-        numbers = words.random_(LOWEST_WORD, None).view(torch.uint8)[:count].to(x.dtype).lt_(threshold)
-    else:
-        numbers = torch.rand(count, device=x.device).lt_(probability).to(x.dtype)
-    # In the layout of x: what follows is slow on operands whose elements lie in different orders.
-    return numbers.as_strided(x.shape, _strides(x))
-
-
-@random_keep.register_fake
-def _(x: Tensor, probability: float) -> Tensor:
-    return torch.empty_strided(x.shape, _strides(x), dtype=x.dtype, device=x.device)
+        return (random_bytes(x).to(x.dtype) < threshold).to(x.dtype)
+    return (random_fractions(x) < probability).to(x.dtype)
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:

@@ -78,6 +78,18 @@ class Falling:
     cosine: bool
 
 
+def merged(groups: Sequence[Falling]) -> list[Falling]:
+    """Groups that differ in their parameters alone as one: an optimizer's step costs time for each group."""
+    found: dict[object, Falling] = {}
+    for one in groups:
+        settings = {name: value for name, value in one.group.items() if name != "params"}
+        known = found.setdefault(
+            (one.cosine, *sorted(settings.items())), Falling({**settings, "params": []}, one.cosine)
+        )
+        known.group["params"].extend(one.group["params"])
+    return list(found.values())
+
+
 @dataclass(frozen=True)
 class Learnable:
     """What is learned in a unit: roundings and activation steps, and the groups of the optimizer that hold them."""
@@ -134,7 +146,8 @@ class Descent:
         self, stage: Stage, learnable: Learnable, differentiate: Callable[[Push], Tensor], device: torch.device
     ) -> None:
         self.stage, self.learnable, self.differentiate = stage, learnable, differentiate
-        self.optimizer = torch.optim.Adam([dict(one.group) for one in learnable.groups], fused=True)
+        self.groups = merged(learnable.groups)
+        self.optimizer = torch.optim.Adam([dict(one.group) for one in self.groups], fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.beta, self.factor = torch.zeros(2, device=device)
         soft = any(one.penalty(2.0) is not None for one in learnable.roundings)
@@ -146,7 +159,7 @@ class Descent:
         """One iteration; its loss stays on the device."""
         self.iteration += 1
         iteration, total = self.iteration, self.stage.iterations
-        for group, rate, one in zip(self.optimizer.param_groups, self.rates, self.learnable.groups, strict=True):
+        for group, rate, one in zip(self.optimizer.param_groups, self.rates, self.groups, strict=True):
             if one.cosine:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (iteration - 1) / total))
         if self.regularizer is not None:
