@@ -48,8 +48,10 @@ def random_keep(x: Tensor, probability: float) -> Tensor:
     """
     threshold = probability * BYTE
     if threshold == int(threshold):
-        return (random_bytes(x).to(x.dtype) < threshold).to(x.dtype)
-    return (random_fractions(x) < probability).to(x.dtype)
+        drawn: Tensor = random_bytes(x).to(x.dtype)
+        return (drawn < threshold).to(x.dtype)
+    drawn = random_fractions(x)
+    return (drawn < probability).to(x.dtype)
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:
