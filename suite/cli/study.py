@@ -201,6 +201,11 @@ def status(
     type=click.Path(path_type=Path, file_okay=False),
     help=f"The folder in which to write {PAGE} and {TWIN}; the study's own by default.",
 )
+@click.option(
+    "--remarks",
+    type=click.Path(path_type=Path),
+    help="A YAML file with paragraphs about these results, which the page prints beside the verdicts.",
+)
 @json_option
 def report(
     name: str,
@@ -211,6 +216,7 @@ def report(
     threads: int,
     runs: Path,
     target: Path | None,
+    remarks: Path | None,
     as_json: bool,
 ) -> None:
     """Write the page of a study from what is on record; cells that are missing are shown as missing."""
@@ -218,9 +224,11 @@ def report(
     from suite.records import Store
     from suite.reports.study_pages import render_study_html, render_study_markdown
     from suite.studies.evidence import Evidence
+    from suite.studies.remarks import NO_REMARKS, load_remarks
     from suite.studies.states import folder_of
 
     study, size, cells = load(name, size)
+    told = NO_REMARKS if remarks is None else load_remarks(remarks, study, size)
     results = known(study, size, cells, weights, data, device, threads, runs)
     answers = answers_of(study, size, results, runs)
     evidence = Evidence(results, Store(runs))
@@ -231,8 +239,8 @@ def report(
     except OSError as error:
         raise StudyError(f"{folder} cannot be made: {error.strerror or error}") from None
     contents = {
-        PAGE: render_study_html(study, size, results, evidence, answers, command),
-        TWIN: render_study_markdown(study, size, results, evidence, answers, command),
+        PAGE: render_study_html(study, size, results, evidence, answers, command, told),
+        TWIN: render_study_markdown(study, size, results, evidence, answers, command, told),
     }
     for file, content in contents.items():
         write_whole(folder / file, content)

@@ -19,6 +19,7 @@ from suite.studies.evidence import Evidence, Measured
 from suite.studies.expectations import Answer, Verdict
 from suite.studies.matching import groups, selected
 from suite.studies.needs import told_data, told_weights
+from suite.studies.remarks import NO_REMARKS, Remarks
 from suite.studies.states import CellResult, State
 from suite.studies.study import Study
 
@@ -48,6 +49,7 @@ class ExpectationRow:
     kind: str
     detail: str
     compared: tuple[ComparedRow, ...]
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class StudyPage:
     size: str
     says: str
     banner: Banner
+    remark: str
     expectations: tuple[ExpectationRow, ...]
     parts: tuple[PartSection, ...]
     references: tuple[ReferenceRow, ...]
@@ -138,6 +141,7 @@ def study_page(
     evidence: Evidence,
     answers: Sequence[Answer],
     command: str,
+    remarks: Remarks = NO_REMARKS,
 ) -> StudyPage:
     """Gather the page of a study at one size."""
     cells = [result.cell for result in results]
@@ -154,7 +158,8 @@ def study_page(
         size=size,
         says=chosen.says,
         banner=_banner(answers, results),
-        expectations=tuple(_expectation_row(held) for held in answers),
+        remark=numbers.clean(remarks.whole),
+        expectations=tuple(_expectation_row(held, remarks) for held in answers),
         parts=tuple(_part_sections(study, size, cells, evidence)),
         references=tuple(_reference_rows(study, size, cells, evidence)),
         costs=tuple(_cost_rows(study, results)),
@@ -196,7 +201,7 @@ def _banner(answers: Sequence[Answer], results: Sequence[CellResult]) -> Banner:
     return Banner("good" if not more and not broken else "doubtful", headline, sentence)
 
 
-def _expectation_row(held: Answer) -> ExpectationRow:
+def _expectation_row(held: Answer, remarks: Remarks) -> ExpectationRow:
     return ExpectationRow(
         id=held.expectation.id,
         says=held.expectation.says,
@@ -213,6 +218,7 @@ def _expectation_row(held: Answer) -> ExpectationRow:
             )
             for row in held.compared
         ),
+        remark=numbers.clean(remarks.expectations.get(held.expectation.id, "")),
     )
 
 

@@ -12,15 +12,22 @@ from suite.reports.rendering import Markdown, escape_markdown, html_engine, mark
 from suite.reports.study_page import study_page
 from suite.studies.evidence import Evidence
 from suite.studies.expectations import Answer
+from suite.studies.remarks import NO_REMARKS, Remarks
 from suite.studies.states import CellResult
 from suite.studies.study import Study
 
 
 def render_study_html(
-    study: Study, size: str, results: Sequence[CellResult], evidence: Evidence, answers: Sequence[Answer], command: str
+    study: Study,
+    size: str,
+    results: Sequence[CellResult],
+    evidence: Evidence,
+    answers: Sequence[Answer],
+    command: str,
+    remarks: Remarks = NO_REMARKS,
 ) -> str:
     """The whole page: it loads nothing, and embeds the study, its cells and its answers as JSON."""
-    page = study_page(study, size, results, evidence, answers, command)
+    page = study_page(study, size, results, evidence, answers, command, remarks)
     return (
         html_engine()
         .get_template("study.html.j2")
@@ -36,10 +43,16 @@ def render_study_html(
 
 
 def render_study_markdown(
-    study: Study, size: str, results: Sequence[CellResult], evidence: Evidence, answers: Sequence[Answer], command: str
+    study: Study,
+    size: str,
+    results: Sequence[CellResult],
+    evidence: Evidence,
+    answers: Sequence[Answer],
+    command: str,
+    remarks: Remarks = NO_REMARKS,
 ) -> str:
     """The same page as Markdown; figures are left to the other page, their numbers stand in the tables."""
-    page = study_page(study, size, results, evidence, answers, command)
+    page = study_page(study, size, results, evidence, answers, command, remarks)
     text = (
         markdown_engine()
         .get_template("study.md.j2")

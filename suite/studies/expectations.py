@@ -57,7 +57,8 @@ def answer(study: Study, expectation: Expectation, cells: Sequence[Cell], eviden
     test = expectation.test
     if isinstance(test, Ordering):
         pairs = matched(cells, test.where, test.lower, test.higher)
-        verdict, detail, compared = _ordering(test, pairs, evidence)
+        compare = _counted_ordering if test.measure else _ordering
+        verdict, detail, compared = compare(test, pairs, evidence)
     elif isinstance(test, Equality):
         pairs = matched(cells, test.where, test.first, test.second)
         verdict, detail, compared = _equality(test, pairs, evidence)
@@ -212,6 +213,42 @@ def _quantity(test: Quantity, held: Sequence[Group], evidence: Evidence) -> tupl
     told = "; ".join(f"{one.what}: {one.says}" for one in compared)
     expected = f"expected {measure(test.of).title} {test.value:g} ± {test.tolerance:g}"
     return _together([one.verdict for one in compared], "all"), f"{expected}; {told}", compared
+
+
+def _counted_ordering(
+    test: Ordering, pairs: Sequence[Pair], evidence: Evidence
+) -> tuple[Verdict, str, tuple[Compared, ...]]:
+    """Numbers that are counted: pairs with one seed are compared as they are, those with several over shared seeds."""
+    compared = tuple(_counted_pair(test, pair, evidence) for pair in pairs)
+    verdicts = [one.verdict for one in compared]
+    beyond = f" by more than {test.by:g}" if test.by else ""
+    detail = (
+        f"{measure(test.measure).title}: {_of(verdicts, Verdict.HOLDS)} known to be higher{beyond}, "
+        f"{_of(verdicts, Verdict.FAILS)} known not to be, {_of(verdicts, Verdict.OPEN)} not resolved"
+    )
+    return _together(verdicts, test.of), detail, compared
+
+
+def _counted_pair(test: Ordering, pair: Pair, evidence: Evidence) -> Compared:
+    numbers: list[dict[int, float]] = []
+    for group in (pair.first, pair.second):
+        measured = evidence.of(group)
+        if isinstance(measured, Missing):
+            return Compared(pair.named(), None, measured.reason, Verdict.OPEN)
+        values = values_of(test.measure, measured.records)
+        if not values:
+            return Compared(pair.named(), None, f"a record has no {test.measure}", Verdict.OPEN)
+        numbers.append(dict(zip(measured.seeds, values, strict=True)))
+    lower, higher = numbers
+    shared = [seed for seed in lower if seed in higher]
+    if not shared:
+        return Compared(pair.named(), None, "they have no seed in common", Verdict.OPEN)
+    summary = over_seeds([higher[seed] - lower[seed] for seed in shared], CONFIDENCE)
+    low, high = (summary.mean,) * 2 if summary.interval is None else (summary.interval.low, summary.interval.high)
+    verdict = Verdict.HOLDS if low > test.by else Verdict.FAILS if high <= test.by else Verdict.OPEN
+    between = "" if summary.interval is None else f" [{low:+.4g}, {high:+.4g}]"
+    seeds = "one seed" if len(shared) == 1 else f"{len(shared)} seeds"
+    return Compared(pair.named(), None, f"{summary.mean:+.4g}{between} ({seeds})", verdict)
 
 
 def _counted(test: Quantity, group: Group, evidence: Evidence) -> Compared:

@@ -117,7 +117,14 @@ SIZE = Object(
 
 ORDERING = Object(
     "ordering",
-    {"where": WHERE, "higher": WHERE, "lower": WHERE, "by": Scalar(Number(least=-1, most=1)), "of": AMOUNT},
+    {
+        "where": WHERE,
+        "higher": WHERE,
+        "lower": WHERE,
+        "by": Scalar(Number()),
+        "of": AMOUNT,
+        "measure": Scalar(MEASURE),
+    },
     required=("higher", "lower"),
 )
 EQUALITY = Object(

@@ -144,8 +144,9 @@ class _Reader:
                 within,
                 condition(form["higher"]),
                 condition(form["lower"]),
-                form.get("by", 0.0),
+                float(form.get("by", 0.0)),
                 form.get("of", "all"),
+                form.get("measure", ""),
             )
         if kind == "equality":
             return Equality(

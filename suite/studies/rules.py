@@ -121,6 +121,8 @@ class _Rules:
         test = expectation.test
         if isinstance(test, Ordering):
             kind, conditions = "ordering", {"where": test.where, "higher": test.higher, "lower": test.lower}
+            if not test.measure and abs(test.by) > 1:
+                self.complain((*where, kind, "by"), "scores are shares of right answers: by is between -1 and 1")
         elif isinstance(test, Equality | Crossing):
             kind = "equality" if isinstance(test, Equality) else "crossing"
             conditions = {"where": test.where, "first": test.first, "second": test.second}

@@ -129,13 +129,17 @@ class Size:
 
 @dataclass(frozen=True)
 class Ordering:
-    """score(higher) − score(lower) > `by` in every matched pair of cells, or in the majority of them."""
+    """score(higher) − score(lower) > `by` in every matched pair of cells, or in the majority of them.
+
+    With `measure`, that number of the runs takes the place of their score.
+    """
 
     where: Where
     higher: Where
     lower: Where
     by: float = 0.0
     of: Amount = "all"
+    measure: str = ""
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,12 @@ def test_a_study_from_its_file_to_its_page(file: Path, capsys: pytest.CaptureFix
         assert cell["run_id"] in html
         assert f"{100 * cell['score']:.2f}" in Path("page/study.md").read_text(encoding="utf-8")
 
+    remarks = tmp_path / "remarks.yaml"
+    told = "remarks: 1\nstudy: tiny\nsize: smoke\nexpectations: {they-differ: Few images.}\n"
+    remarks.write_text(told, encoding="utf-8")
+    answer(capsys, "report", "tiny.yaml", "--to", "page", "--remarks", str(remarks))
+    assert "Few images." in Path("page/study.html").read_text(encoding="utf-8")
+
     # The card of a cell, run alone, is the very same run.
     alone = sorted((tmp_path / "runs" / "studies" / "tiny-smoke" / "cards").glob("*.yaml"))[0]
     assert run(["evaluate", "--card", str(alone), "--json"]) == 0

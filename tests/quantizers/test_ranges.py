@@ -143,6 +143,19 @@ def test_alternation_never_raises_the_error(seed: int, bits: int, symmetric: boo
     assert best.equal(torch.stack([run.error for run in runs.values()]).gather(0, winner[None])[0])
 
 
+@pytest.mark.parametrize(("bits", "deviations"), [(2, 1.6), (3, 2.8), (4, 4.2), (6, 8.9), (8, 18.0)])
+def test_the_lsq_start_clips_far_out_on_wide_grids(bits: int, deviations: float) -> None:
+    """Normal values: at 8 bits nothing is clipped, and most codes are never used."""
+    rows = torch.randn(1, 200_000, generator=torch.Generator().manual_seed(7))
+    spec = QuantizerSpec(bits, signed=True, symmetric=True)
+    quantizer = Quantizer(spec, is_weight=True)
+    quantizer.initialize(rows, "lsq")
+    clip = float(quantizer.scale) * spec.qmax
+    assert clip == pytest.approx(deviations, rel=0.02)
+    outside = float((rows.abs() > clip).double().mean())
+    assert outside == 0.0 if bits >= 6 else outside > 1e-6
+
+
 def test_many_starts_beat_the_lsq_start_at_8_bits() -> None:
     """The LSQ step is several times too large at 8 bits, and the alternation cannot leave it."""
     rows = weights(5, (1, 4000))

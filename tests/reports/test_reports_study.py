@@ -16,6 +16,7 @@ from suite.reports.study_charts import BOTTOM, TOP, Score, panel, x_places
 from suite.reports.study_pages import render_study_html, render_study_markdown
 from suite.studies import Study, expand
 from suite.studies.expectations import answers
+from suite.studies.remarks import NO_REMARKS, Remarks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
 from study_samples import FLOAT_SCORE, STUDY, evidence_of, sample
@@ -32,13 +33,13 @@ def scores(cell: Any) -> Any:
     return {"good": 0.85, "bad": 0.7}[cell.levels["method"]] - (0.2 if cell.levels["bits"] == "2" else 0.0)
 
 
-def pages(study: Study, runs: Path, given: Any = scores) -> tuple[str, str]:
+def pages(study: Study, runs: Path, given: Any = scores, remarks: Remarks = NO_REMARKS) -> tuple[str, str]:
     cells = expand(study, "smoke")
     results, evidence = evidence_of(cells, given, runs)
     found = answers(study, "smoke", cells, evidence)
     return (
-        render_study_html(study, "smoke", results, evidence, found, COMMAND),
-        render_study_markdown(study, "smoke", results, evidence, found, COMMAND),
+        render_study_html(study, "smoke", results, evidence, found, COMMAND, remarks),
+        render_study_markdown(study, "smoke", results, evidence, found, COMMAND, remarks),
     )
 
 
@@ -112,6 +113,19 @@ def test_nothing_that_people_write_becomes_markup(text: str, tmp_path: Path) -> 
     assert [line.count("|") - line.count("\\|") for line in markdown.splitlines() if line.startswith("|")] == [
         line.count("|") for line in plain.splitlines() if line.startswith("|")
     ]
+
+
+@pytest.mark.parametrize("text", ["It is the clip.", "<script>alert(1)</script>", "a | b\n\n# `c` *d* \x1b[31m"])
+def test_remarks_stand_beside_what_they_are_about(text: str, tmp_path: Path) -> None:
+    html, markdown = pages(sample(), tmp_path, remarks=Remarks(f"All: {text}", {"good-is-better": f"One: {text}"}))
+    shown = " ".join(text.replace("\x1b", "\N{REPLACEMENT CHARACTER}").split())
+    assert Page(html).text.count(f"All: {shown}") == Page(html).text.count(f"One: {shown}") == 1
+    plain = Page(pages(sample(), tmp_path / "plain", remarks=Remarks("All", {"good-is-better": "One"}))[0])
+    assert Page(html).skeleton == plain.skeleton
+    (line,) = [line for line in markdown.splitlines() if "Found here, on" in line]
+    assert "good-is-better" in line
+    assert not [line for line in markdown.splitlines() if line.startswith("# ") and "c" in line[:6]]
+    assert "Found here" not in "".join(pages(sample(), tmp_path / "none"))
 
 
 def test_a_study_without_any_result_is_a_page_too(tmp_path: Path) -> None:

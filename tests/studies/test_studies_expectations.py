@@ -172,6 +172,45 @@ def test_a_measure_of_a_run_that_is_missing_is_open(tmp_path: Path):
     assert ask(study, lambda cell: None, tmp_path).verdict is OPEN
 
 
+@pytest.mark.parametrize(
+    ("good", "bad", "verdict"),
+    [
+        ((3.2, 3.3), (2.1, 2.2), HOLDS),  # the same difference with both seeds
+        ((3.2, 3.3), (2.1, 3.4), OPEN),
+        ((2.0, 2.1), (2.0, 2.1), FAILS),
+        ((1.0, 1.1), (2.1, 2.2), FAILS),
+        ((2.4, 2.5), (2.1, 2.2), FAILS),  # higher, but not by more than half
+        ((3.2, None), (2.1, 2.2), OPEN),
+    ],
+)
+def test_an_ordering_of_a_measure(
+    good: tuple[float, float | None], bad: tuple[float, float], verdict: Verdict, tmp_path: Path
+):
+    study = with_expectation(
+        "ordering: {measure: figures.kept, where: {bits: 2}, higher: {method: good}, lower: {method: bad}, by: 0.5}"
+    )
+    given = {"good": good, "bad": bad}
+
+    def kept(cell: Any) -> dict[str, Any]:
+        value = given[cell.levels["method"]][cell.seed]
+        return {"score": 0.5, "figures": {} if value is None else {"kept": value}}
+
+    found = ask(study, kept, tmp_path)
+    assert found.verdict is verdict
+    (row,) = found.compared
+    assert row.interval is None  # no share of right answers
+    assert row.says == "a record has no figures.kept" if good[1] is None else "(2 seeds)" in row.says
+
+
+def test_an_ordering_of_a_measure_needs_its_runs(tmp_path: Path):
+    study = with_expectation("ordering: {measure: model_bytes, higher: {method: good}, lower: {method: bad}}")
+    assert ask(study, lambda cell: None, tmp_path).verdict is OPEN
+    sizes = {"good": 1010, "bad": 1000}
+    found = ask(study, lambda cell: {"score": 0.5, "model_bytes": sizes[cell.levels["method"]]}, tmp_path)
+    assert found.verdict is HOLDS
+    assert "+10 (one seed)" in {row.says for row in found.compared}
+
+
 def test_a_reference_gives_the_number_and_the_cells(tmp_path: Path):
     text = STUDY.replace(
         "expectations:",

@@ -63,6 +63,8 @@ def test_the_sample_has_no_problem():
         ("columns: bits", "columns: bits, measures: model_kilobytes", "measures: expected a measure (weight_bits, "),
         ("lines: method}", "lines: method, at: score}", "at: expected a measure"),
         ("ordering: {", "measure: {of: model_bytes, ", "unknown key 'higher'"),
+        ("ordering: {", "ordering: {by: 2, ", "by is between -1 and 1"),
+        ("ordering: {", "ordering: {measure: model_kilobytes, ", "measure: expected a measure"),
         ("id: sample", "id: &anchor sample", "the anchor '&anchor' is not allowed in a study"),
     ],
 )

@@ -14,8 +14,9 @@ from suite.methods.engines.recipe import Compilation
 
 log = logging.getLogger("suite.training")
 
-# Compiling takes 20 to 45 seconds of one core and saves a third of a step of ResNet-20: a short run is faster without.
-COMPILE_FROM_STEPS = 400
+# Compiling takes 20 to 45 seconds of one core and saves a third to a half of a step of ResNet-20: a short run is faster
+# without.
+COMPILE_FROM_STEPS = 300
 COMPILE_FROM_PARAMETERS = 100_000
 
 
