@@ -25,6 +25,7 @@ from suite.methods.learned_bits import LearnedBitsOptions, LearnedBitWidths
 from suite.plan import chosen_plan, quantizers_of
 from suite.quantizers import Quantizer
 from suite.quantizers.learned_bits import BitForm
+from suite.records import Status
 
 CARD = Path(__file__).parents[2] / "cards" / "learned_bits.yaml"
 FAST = {"steps": 40, "batch_size": 16, "learning_rate": 0.1}
@@ -216,6 +217,19 @@ def test_a_bound_on_all_feature_maps_counts_those_in_float() -> None:
 def test_a_range_that_runs_away_is_a_divergence() -> None:
     with pytest.raises(Diverged, match="the loss is nan after"):
         learned(range_rate=1e38)
+
+
+def test_a_network_that_ends_by_guessing_with_bits_to_spare_has_diverged(tmp_path: Path) -> None:
+    """A rate that takes every width to its least in one step leaves finite losses, and far fewer bits than allowed."""
+
+    def ended(rate: str) -> Evaluation:
+        request = resolve(load_card(CARD), options=["steps=40", f"learning_rate={rate}"])
+        return evaluate(request, tmp_path)
+
+    found = ended("1e30").record
+    assert found.status is Status.DIVERGED
+    assert "which guessing reaches too" in found.message
+    assert ended("0.05").record.status is Status.COMPLETED
 
 
 @pytest.mark.parametrize(

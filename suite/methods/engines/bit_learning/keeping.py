@@ -12,9 +12,12 @@ from suite.methods.api import Diverged, Fact, Workbench
 from suite.methods.engines import resuming
 from suite.methods.engines.bit_learning.grids import LearnedRanges
 from suite.methods.engines.bit_learning.widths import WidthChoice
+from suite.methods.engines.divergence import require_better_than_guessing
 
 LOOKS = 100
 """How many times in a run figures are fetched from the device: to show them, and to stop when they are not finite."""
+SPARE = 1.0
+"""Bits on average below its target that a bound cannot be blamed for."""
 NAME = "bits"
 
 
@@ -90,12 +93,15 @@ class Looks:
         self.choice = choice
         self.every = max(1, total // LOOKS)
         self.sum = torch.zeros((), device=choice.learned.device)
+        self.first = torch.full((), math.nan, device=choice.learned.device)
         self.count = 0
         self.losses: list[float] = []
         self.averages: dict[str, list[float]] = {bound.what: [] for bound in choice.bounds}
 
     def see(self, step: int, loss: Tensor, widths: Tensor) -> int:
         """Add one step; the number of steps since the last look where this is one, otherwise 0."""
+        if step == 0:
+            self.first = loss
         self.sum = self.sum + loss
         self.count += 1
         if self.count < self.every and step + 1 < self.total:
@@ -111,13 +117,20 @@ class Looks:
         self.sum = torch.zeros_like(self.sum)
         return taken
 
+    def require_learning(self, classes: int) -> None:
+        """Raise `Diverged` where the network ends by guessing and had bits to spare: no bound has taken them away."""
+        targets = {bound.what: bound.target for bound in self.choice.bounds}
+        if all(self.averages[what][-1] <= target - SPARE for what, target in targets.items()):
+            require_better_than_guessing(float(self.first), self.losses, classes)
+
     def state(self) -> dict[str, Tensor]:
         numbers = {f"averages.{what}": values for what, values in self.averages.items()} | {"losses": self.losses}
         seen = {name: torch.tensor(values, dtype=torch.float64) for name, values in numbers.items()}
-        return {**seen, "sum": self.sum, "count": torch.tensor(self.count)}
+        return {**seen, "sum": self.sum, "first": self.first, "count": torch.tensor(self.count)}
 
     def take_up(self, state: Mapping[str, Tensor]) -> None:
         self.sum, self.count = state["sum"].to(self.sum.device), int(state["count"])
+        self.first = state["first"].to(self.sum.device)
         self.losses = state["losses"].tolist()
         self.averages = {what: state[f"averages.{what}"].tolist() for what in self.averages}
 

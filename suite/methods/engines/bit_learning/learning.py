@@ -135,6 +135,7 @@ def _walk(
                 progress.advance(taken, loss=looks.losses[-1])
             if step + 1 < recipe.steps and work.checkpoints.due():
                 resumption.put_down(step + 1)
+        looks.require_learning(logits.shape[1])
 
 
 def _batches(door: DataDoor, recipe: BitRecipe) -> Iterator[Batch]:
