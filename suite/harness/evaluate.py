@@ -27,7 +27,8 @@ from suite.harness.checkpoints import Attempt, RunCheckpoints
 from suite.harness.costs import EpochTime, Spent, epoch_time, spending
 from suite.harness.environment import capture_environment
 from suite.harness.files import WEIGHTS, run_files
-from suite.harness.identity import identify
+from suite.harness.float_answers import Answers, FloatAnswers
+from suite.harness.identity import identify, modules_of_float
 from suite.harness.meter import DataMeter, MeterReport
 from suite.harness.progress import Mode, Reporter
 from suite.harness.request import Request
@@ -85,7 +86,7 @@ def evaluate(
     checkpoints = RunCheckpoints(unfinished, reporter.say)
     try:
         with deterministic(streams, threads=request.threads):
-            run = _Run(request, task, baseline, identity, streams, reporter, store, checkpoints)
+            run = _Run(request, task, baseline, identity, streams, reporter, store, checkpoints, fresh=force)
             record, files = run.carry_out(save_model)
         folder = store.write(record, files, replace=known is not None or force)
         checkpoints.finish()
@@ -135,7 +136,10 @@ class _Run:
         reporter: Reporter,
         store: Store,
         checkpoints: RunCheckpoints,
+        *,
+        fresh: bool,
     ) -> None:
+        self.fresh = fresh
         self.checkpoints = checkpoints
         self.request, self.task, self.baseline, self.identity = request, task, baseline, identity
         self.streams, self.reporter, self.store = streams, reporter, store
@@ -193,8 +197,17 @@ class _Run:
         return torch.cat(found)
 
     def _float_answers(self) -> Tensor:
+        """Measured, or as another run from the same weights has measured them."""
+        modules = modules_of_float(self.task, self.baseline)
+        shared = FloatAnswers(self.store.root, self.identity, modules=modules, batch_size=EVALUATION_BATCH)
+        kept = None if self.fresh else shared.load(self.test.labels.numel())
+        if kept is not None:
+            self.further[FLOAT_MODEL] = kept.figures
+            return kept.correct
         try:
-            return self.answers(self.reference, FLOAT_MODEL, EVALUATION_BATCH)
+            correct = self.answers(self.reference, FLOAT_MODEL, EVALUATION_BATCH)
+            shared.keep(Answers(correct, self.further[FLOAT_MODEL]))
+            return correct
         except Diverged as broken:
             raise SuiteError(f"the float model cannot be a baseline: {broken}", hint="check its weights") from broken
 

@@ -39,11 +39,7 @@ def identify(
     request: Request, task: Task, baseline: Baseline, *, batch_size: int, dtype: torch.dtype = torch.float32
 ) -> Identity:
     """The identity of one run; `batch_size` is that of evaluation, which decides floating-point sums."""
-    places = {type(request.method).__module__, *MODULES}
-    if task.id in TASKS:
-        places.add(TASKS.entry(task.id).module)
-    if ":" not in baseline.model:
-        places.add(find_architecture(baseline.model)[0].module)
+    places = {type(request.method).__module__, *MODULES, *modules_of_float(task, baseline)}
     return Identity.of(
         method=request.method.id,
         options=_options(request),
@@ -61,6 +57,16 @@ def identify(
         dtype=str(dtype).removeprefix("torch."),
         threads=request.threads,
     )
+
+
+def modules_of_float(task: Task, baseline: Baseline) -> set[str]:
+    """What decides the float model and its answers."""
+    places = {"suite.models.build"}
+    if task.id in TASKS:
+        places.add(TASKS.entry(task.id).module)
+    if ":" not in baseline.model:
+        places.add(find_architecture(baseline.model)[0].module)
+    return places
 
 
 def _options(request: Request) -> Mapping[str, Any]:
