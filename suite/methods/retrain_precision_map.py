@@ -99,7 +99,7 @@ class MapRetraining(Method):
         if options.weights == "new":
             renew(work)
         layers = at_precisions(weights, precisions, Span(options.span))
-        trained = fine_tune(work, options.fine_tuning(), layers)
+        trained = fine_tune(work, options.fine_tuning(), layers, batch_size=options.batch_size)
         return claims_of(work, leave(work, layers), precisions, learned, trained, origin)
 
 

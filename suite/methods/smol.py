@@ -45,7 +45,9 @@ class TrainableNoise(Method):
         options = self.options
         learned = learn_precisions(work, options.precision_phase(per_layer=False, allocate_zero=options.allocate_zero))
         layers = learned.quantizers()
-        fine_tuning = fine_tune(work, options.fine_tuning(), layers)
+        fine_tuning = fine_tune(
+            work, options.fine_tuning(), layers, batch_size=options.batch_size, began=learned.training.first
+        )
         return claims_of(work, leave(work, layers), learned.precisions, learned, fine_tuning)
 
 

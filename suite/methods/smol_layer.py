@@ -43,9 +43,12 @@ class LayerNoise(Method):
     options: NoiseOptions
 
     def quantize(self, work: Workbench) -> Claims:
-        learned = learn_precisions(work, self.options.precision_phase(per_layer=True))
+        options = self.options
+        learned = learn_precisions(work, options.precision_phase(per_layer=True))
         layers = learned.quantizers()
-        fine_tuning = fine_tune(work, self.options.fine_tuning(), layers)
+        fine_tuning = fine_tune(
+            work, options.fine_tuning(), layers, batch_size=options.batch_size, began=learned.training.first
+        )
         return claims_of(work, leave(work, layers), learned.precisions, learned, fine_tuning)
 
 

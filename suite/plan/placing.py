@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
 from torch import fx, nn
@@ -40,7 +41,8 @@ class _Placer:
         self.plan = plan
         self.containers = hierarchy.containers
         modules = list(hierarchy.model.modules())
-        self.tables = {id(module.weight) for module in modules if isinstance(module, nn.Embedding)}
+        owners = Counter(id(held) for module in modules for held in module.parameters(recurse=False))
+        self.shared = {parameter for parameter, count in owners.items() if count > 1}
         self.where: dict[str, tuple[Container, fx.Node]] = {}
         for container in self.containers.values():
             self.where.update({name: (container, node) for node, name in container.op_names().items()})
@@ -87,7 +89,7 @@ class _Placer:
         container, node = self._find(planned.operation)
         if planned.place is Place.WEIGHT:
             layer = container.module.get_submodule(str(node.target))
-            _untie(layer, self.tables)
+            _untie(layer, self.shared)
             quantize_weight_of(layer, planned.name, quantizer)
         elif planned.place is Place.PRODUCED:
             after = self._insert(container, planned.name, quantizer, node, node.next)
@@ -185,10 +187,13 @@ class _Placer:
         return True
 
 
-def _untie(layer: nn.Module, tables: Set[int]) -> None:
-    """A weight on a grid cannot also be the float table of an embedding: the layer gets its own, under its own name."""
+def _untie(layer: nn.Module, shared: Set[int]) -> None:
+    """A weight on a grid cannot also be the float table of an embedding, or lie on the grid of another layer.
+
+    The layer gets its own, under its own name.
+    """
     weight = layer.weight
-    if isinstance(weight, nn.Parameter) and id(weight) in tables:
+    if isinstance(weight, nn.Parameter) and id(weight) in shared:
         layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
 
 

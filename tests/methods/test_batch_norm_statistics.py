@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from toys import ToyBench, ToyDoor, toy_bench, toy_setting
 
+from suite.methods.bsq import BitLevelSparsity
 from suite.methods.engines.calibration import calibrate
 from suite.methods.engines.normalization import re_estimate
 from suite.methods.engines.recipe import Recipe
 from suite.methods.engines.training import train
+from suite.methods.smol import TrainableNoise
 from suite.plan import quantizers_of
 
 RECIPE = Recipe(steps=3, batch_size=16, learning_rate=0.05)
@@ -136,3 +138,26 @@ def test_a_network_without_batch_norm_asks_for_no_examples() -> None:
     requests = bench.data.requests
     re_estimate(bench, bench.data, 16)
     assert bench.data.requests == requests
+
+
+def test_precisions_without_a_second_phase_leave_re_estimated_statistics_too() -> None:
+    """Nothing is trained on the grids, but what reaches a normalization has changed all the same."""
+    axes = {"step_gradient_scale": "not-applicable", "initialization_examples": "all", **TrainableNoise.recommended}
+    options = {"steps": 4, "batch_size": 16, "fine_tuning_epochs": 0, "start_precision": 3.0}
+    bench = toy_bench(toy_setting(**{**axes, "batch_norm_statistics": "re-estimated"}))
+    TrainableNoise.from_mapping(options).quantize(bench)
+    mean, variance = statistics_of(bench)
+    values = convolved(bench)
+    torch.testing.assert_close(mean.double(), values.mean(1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(variance.double(), values.var(1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activations", ["throughout", "fine-tuning"])
+def test_planes_without_a_second_phase_leave_re_estimated_statistics_too(activations: str) -> None:
+    start = {"initialization_examples": "all", "activation_range": "min-max", "step_gradient_scale": "not-applicable"}
+    axes = {**BitLevelSparsity.recommended, **start, "batch_norm_statistics": "re-estimated"}
+    options = {"steps": 4, "adjust_every": 2, "batch_size": 16, "fine_tuning_epochs": 0, "activations": activations}
+    bench = toy_bench(toy_setting(**axes))
+    BitLevelSparsity.from_mapping(options).quantize(bench)
+    values = convolved(bench)
+    torch.testing.assert_close(statistics_of(bench)[0].double(), values.mean(1), rtol=1e-5, atol=1e-6)

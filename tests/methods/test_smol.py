@@ -81,6 +81,14 @@ def test_one_ordinary_grid_holds_all_precisions_and_shows_them(options: dict[str
     assert chosen_plan(bench.model, bench.plan) is not None
 
 
+def test_the_bound_is_on_all_weights_on_grids_as_the_audit_counts_them(caplog: pytest.LogCaptureFixture) -> None:
+    bench = bench_of(weight_bits=4, first_layer_weights="8-bit", last_layer_weights="full-precision")
+    figures = quantized(bench, start_precision=2.0, **NO_TRAINING).figures
+    assert figures["average_bits"] == pytest.approx((36 * 8 + 16 * 2) / 52, rel=1e-4)  # the last layer is in float
+    assert figures["within_bound"] is False
+    assert "above the declared 4" in caplog.text
+
+
 @pytest.mark.parametrize("precision", [2.0, 5.0, 8.0])
 def test_without_a_rate_the_weights_fall_to_the_nearest_level(precision: float) -> None:
     bench = bench_of()

@@ -112,7 +112,7 @@ def test_a_killed_training_tells_the_same_way() -> None:
 def test_many_long_ways_stay_within_what_a_record_keeps() -> None:
     looks, names = 200, [f"layer{number}.with.a.rather.long.name:weight" for number in range(2000)]
     sizes = {name: tuple(0.1234567890 * look for look in range(looks + 1)) for name in names}
-    trained = Trained(looks, tuple(float(look) / 3 for look in range(looks)), None, tuple(range(looks + 1)), sizes)
+    trained = Trained(looks, tuple(float(look) / 3 for look in range(looks)), 0.0, None, tuple(range(looks + 1)), sizes)
     figures = training_figures(trained)
     assert len(json.dumps(figures)) < 256 * 1024
     assert (figures["after"][0], figures["after"][-1]) == (0, looks)

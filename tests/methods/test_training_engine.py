@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Never
+from typing import Any, Never
 
 import pytest
 import torch
@@ -194,6 +194,40 @@ def test_steps_of_an_absurd_rate_diverge_although_all_numbers_are_finite(killed:
         with pytest.raises(Diverged, match="which guessing reaches too"):
             train(bench, wild)
     assert bench.checkpoints.saves == (19 if killed else 0)
+
+
+def resting_where_guessing_lies(**setting: Any) -> ToyBench:
+    """A network that answers the same to everything, and a training that cannot move it."""
+    bench = started(setting)
+    with torch.no_grad():
+        bench.model.linear.weight.zero_()
+        bench.model.linear.bias.zero_()
+    return bench
+
+
+def test_what_was_lost_before_a_later_training_counts_as_lost() -> None:
+    still = Recipe(steps=10, batch_size=16, learning_rate=0.0)
+    bench = resting_where_guessing_lies()
+    assert train(bench, still).first == pytest.approx(math.log(2))  # it was never better: it has not learned
+    with pytest.raises(Diverged, match="which guessing reaches too"):
+        train(bench, still, began=0.1)
+
+
+def test_the_best_of_many_states_that_guess_is_a_divergence_too() -> None:
+    recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.0, validation_fraction=0.25)
+    bench = resting_where_guessing_lies(checkpoint="best-on-validation")
+    bench.data.labels = torch.arange(len(bench.data.labels)) % 2  # guessing is right half of the time
+    with pytest.raises(Diverged, match="which guessing reaches too"):
+        train(bench, recipe, began=0.1)
+
+
+def test_trainings_of_one_run_draw_noise_of_their_own() -> None:
+    drawn = []
+    for name in ("first", "second", "first"):
+        bench = started()
+        bench.model.register_forward_pre_hook(lambda *_: drawn.append(float(torch.rand(()))))
+        train(bench, Recipe(steps=1, batch_size=16), name=name)
+    assert drawn[0] == drawn[2] != drawn[1]
 
 
 def test_the_best_state_on_validation_is_the_one_that_stays() -> None:

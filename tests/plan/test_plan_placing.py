@@ -19,6 +19,7 @@ from suite.plan import (
     Place,
     all_off,
     calibrating,
+    dissect,
     initialize_weights,
     make_plan,
     op_names,
@@ -365,3 +366,27 @@ def test_placing_where_it_cannot_be_done(zoo, base: Setting) -> None:
     with pytest.raises(Unsupported, match="which this model does not have"):
         place(zoo.model("tiny-resnet"), plan)
     assert {quantizer.place for quantizer in plan.quantizers} == set(Place)
+
+
+class Tied(nn.Module):
+    """Two layers whose weight is one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.last(torch.relu(self.second(torch.relu(self.first(x)))))
+        return result
+
+
+def test_layers_on_grids_of_their_own_have_weights_of_their_own() -> None:
+    model, images = Tied().eval(), torch.randn(2, 4, 5, 5)
+    setting = Setting.default().replace(first_layer_weights="same", last_layer_weights="same", weight_bits=3)
+    placed = place(model, make_plan(dissect(model, images), setting))
+    first, second = placed.get_submodule("first"), placed.get_submodule("second")
+    assert first.weight is not second.weight
+    assert torch.equal(first.weight, second.weight)
+    assert model.first.weight is model.second.weight  # the author's stays as it was
+    assert {"first.weight", "second.weight"} <= dict(placed.named_parameters()).keys()

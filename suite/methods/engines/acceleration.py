@@ -75,6 +75,10 @@ def compiled(
         yield
     finally:
         del model.__dict__["forward"]
+        if fast is not None:
+            # What is compiled for one forward counts against a limit, beyond which the next training would go on
+            # eagerly, and a run that continues in another process would not.
+            torch.compiler.reset()
 
 
 @contextmanager

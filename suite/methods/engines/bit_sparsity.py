@@ -11,6 +11,7 @@ in the limits after it: memory, not arithmetic, is what it costs beyond a step o
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from suite.methods.api import Diverged, Workbench
 from suite.methods.engines.batches import length
 from suite.methods.engines.beside import Beside
 from suite.methods.engines.calibration import start_activations
+from suite.methods.engines.normalization import settle
 from suite.methods.engines.recipe import Recipe, Window
 from suite.methods.engines.training import Trained, train
 from suite.plan import Plan, all_off, choose_bits, standing_in, weights_of
@@ -108,7 +110,7 @@ def sparsify_bits(work: Workbench, recipe: SparsityRecipe) -> Sparsified:
         with standing_in(work.model, _by_quantizer(weights, second)):
             if recipe.late_activations:
                 start_activations(work)
-            fine_tuning = _train_whole(work, recipe, second)
+            fine_tuning = _train_whole(work, recipe, second, began=training.first)
     plan, planes = _leave(work, {name: second[name] for name in weights}, mixed)
     return Sparsified(plan, planes, precisions, training, fine_tuning)
 
@@ -120,7 +122,8 @@ def _train_planes(
     mixed = {name: one for name, one in layers.items() if isinstance(one, TrainedPlanes)}
     per_epoch, total = length(work, recipe.planes, work.data)
     interval = recipe.interval * (1 if recipe.planes.steps is not None else per_epoch)
-    precisions, parts = Precisions(), []
+    precisions = Precisions()
+    parts: list[Trained] = []
     if recipe.adjust_at_start:
         _adjust(mixed, recipe.start_planes)
     precisions.note(0, mixed)
@@ -128,9 +131,10 @@ def _train_planes(
         steps = min(interval, total - start)
         part = dataclasses.replace(recipe.planes, epochs=None, steps=steps, window=Window(start, total))
         beside = Beside(penalty=bit_penalty(recipe, mixed), after_update=_keeping_valid(layers.values()))
-        followed = start + steps < total or recipe.fine_tuning is not None
+        began = min((earlier.first for earlier in parts), default=math.inf)
         try:
-            parts.append(train(work, part, name=f"planes-{start}", beside=beside, keep_end=followed))
+            # The second phase follows, or what takes its place.
+            parts.append(train(work, part, name=f"planes-{start}", beside=beside, keep_end=True, began=began))
         except Diverged as error:
             raise Diverged(f"{error}{_blame(recipe, mixed)}") from error
         _require_finite(mixed)
@@ -139,12 +143,15 @@ def _train_planes(
     return precisions, joined(parts)
 
 
-def _train_whole(work: Workbench, recipe: SparsityRecipe, layers: Mapping[str, TrainedWhole]) -> Trained | None:
+def _train_whole(
+    work: Workbench, recipe: SparsityRecipe, layers: Mapping[str, TrainedWhole], *, began: float
+) -> Trained | None:
     """The second phase, at precisions that no longer change; None where the recipe has none."""
     if recipe.fine_tuning is None:
+        settle(work, work.data, recipe.planes.batch_size)
         return None
     beside = Beside(after_update=_keeping_valid(layers.values()))
-    trained = train(work, recipe.fine_tuning, name="fine-tuning", beside=beside)
+    trained = train(work, recipe.fine_tuning, name="fine-tuning", beside=beside, began=began)
     _require_finite(layers)
     return trained
 
@@ -236,6 +243,7 @@ def joined(parts: Sequence[Trained]) -> Trained:
     return Trained(
         steps=sum(part.steps for part in parts),
         losses=tuple(loss for part in parts for loss in part.losses),
+        first=parts[0].first,
         looked_at=tuple(
             offset + step
             for part, offset, skip in zip(parts, offsets, skipped, strict=True)

@@ -45,6 +45,12 @@ def training_mode(model: nn.Module, statistics: Statistics) -> Iterator[None]:
         model.eval()
 
 
+def settle(work: Workbench, door: DataDoor, batch_size: int) -> None:
+    """What the axis `batch_norm_statistics` asks for when the last training has ended, or there is none."""
+    if Statistics.of(work.setting) is Statistics.RE_ESTIMATED:
+        re_estimate(work, door, batch_size)
+
+
 @torch.no_grad()
 def re_estimate(work: Workbench, door: DataDoor, batch_size: int) -> None:
     """Give every batch normalization the mean and variance of what reaches it over one pass through `door`.

@@ -7,6 +7,7 @@ step depends on is kept in a checkpoint now and then, so that a run that was kil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from suite.methods.engines.beside import NOTHING, Beside
 from suite.methods.engines.distillation import distilled, teaching
 from suite.methods.engines.divergence import require_better_than_guessing
 from suite.methods.engines.looks import Looks
-from suite.methods.engines.normalization import Statistics, re_estimate, training_mode
+from suite.methods.engines.normalization import Statistics, settle, training_mode
 from suite.methods.engines.optimizers import make_optimizer
 from suite.methods.engines.recipe import Compilation, Recipe
 from suite.methods.engines.training_state import BestKeeper, TrainingState
@@ -31,6 +32,9 @@ from suite.quantizers.half_range import half_range
 from suite.quantizers.learned_clip import LearnedClip
 
 Loss = Callable[..., Tensor]
+
+LEAST_GAIN = 0.1
+"""A best score that is not so much of the way from guessing to perfection ahead of guessing is none worth keeping."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Trained:
 
     steps: int
     losses: tuple[float, ...]
+    first: float
+    """The loss of the first step."""
     best_validation: float | None = None
     looked_at: tuple[int, ...] = ()
     step_sizes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -59,6 +65,7 @@ def train(
     clips: Mapping[str, LearnedClip] | None = None,
     beside: Beside = NOTHING,
     keep_end: bool = False,
+    began: float = math.inf,
 ) -> Trained:
     """Train `work.model` in place and leave it in eval mode.
 
@@ -71,9 +78,10 @@ def train(
     `name` is that of the checkpoint; a method that trains twice gives two, or one training is not continued.
     `keep_end`: another training follows, so the end of this one is kept as well. A run that is killed during the second
     takes up that end, and does not train there again.
+    `began` is the loss with which the training before this one began: what was lost in between counts as lost here.
     """
     with standing_in(work.model, half_range):
-        return _train(work, recipe, loss, name, clips or {}, beside, keep_end=keep_end)
+        return _train(work, recipe, loss, name, clips or {}, beside, keep_end=keep_end, began=began)
 
 
 def _train(
@@ -85,6 +93,7 @@ def _train(
     beside: Beside,
     *,
     keep_end: bool,
+    began: float,
 ) -> Trained:
     model = work.model.to(work.device)
     statistics = Statistics.of(work.setting)
@@ -108,7 +117,7 @@ def _train(
         compiled(model, recipe.batch_size, wanted=fast, required=recipe.compilation is Compilation.ALWAYS),
         teaching(work.reference, recipe, fast=fast) as teacher,
         training_mode(model, statistics),
-        _own_randomness(work),
+        _own_randomness(work, name),
         work.progress(total, "training") as progress,
     ):
         done = state.take_up()
@@ -145,18 +154,19 @@ def _train(
             if step + 1 < total and work.checkpoints.due():
                 state.put_down(step + 1)
         if done < total:
-            if loss is nn.functional.cross_entropy and keeper.best is None:
-                require_better_than_guessing(looks.first, looks.losses, logits.shape[1])
+            if loss is nn.functional.cross_entropy and not _worth_keeping(keeper.best, logits.shape[1]):
+                require_better_than_guessing(min(looks.first, began), looks.losses, logits.shape[1])
             if keep_end:
                 state.put_down(total)
     keeper.restore()
     model.eval()
-    if statistics is Statistics.RE_ESTIMATED and not keep_end:
-        re_estimate(work, door, recipe.batch_size)
+    if not keep_end:
+        settle(work, door, recipe.batch_size)
     numbers = list(zip(*looks.sizes, strict=True))
     return Trained(
         total,
         tuple(looks.losses),
+        looks.first,
         keeper.best,
         tuple(looks.places),
         dict(zip(learned, numbers[: len(learned)], strict=True)),
@@ -164,9 +174,14 @@ def _train(
     )
 
 
+def _worth_keeping(best: float | None, classes: int) -> bool:
+    """Whether a state was kept on the way that does better than guessing, whatever the training ended with."""
+    return best is not None and best > 1 / classes + LEAST_GAIN * (1 - 1 / classes)
+
+
 @contextmanager
-def _own_randomness(work: Workbench) -> Iterator[None]:
+def _own_randomness(work: Workbench, name: str) -> Iterator[None]:
     """Dropout and its like draw from the global generator: give them a named stream, and the outside its own back."""
     with torch.random.fork_rng():
-        torch.manual_seed(work.random("training noise").initial_seed())
+        torch.manual_seed(work.random(f"noise of {name}").initial_seed())
         yield

@@ -28,7 +28,7 @@ def claims_of(
     more: Mapping[str, object] | None = None,
 ) -> Claims:
     """The claims of a method whose weights have these precisions; `more` are figures of its own."""
-    target, average = float(str(work.setting["weight_bits"])), average_bits(precisions)
+    target, average = float(str(work.setting["weight_bits"])), average_of_all(plan, precisions, floats=False)
     if average > target:
         log.warning(
             "weights have %.3f bits on average, above the declared %g: raise the penalty, or its rate, or train longer",
@@ -50,7 +50,7 @@ def claims_of(
         figures["training"] = training_figures(learned.training)
     if fine_tuning is not None:
         figures["fine_tuning"] = training_figures(fine_tuning)
-    return Claims(average_weight_bits=average_of_all(plan, precisions), figures=figures)
+    return Claims(average_weight_bits=average_of_all(plan, precisions, floats=True), figures=figures)
 
 
 def histogram(precision: Tensor) -> dict[str, int]:
@@ -59,11 +59,11 @@ def histogram(precision: Tensor) -> dict[str, int]:
     return {str(int(one)): int(count) for one, count in zip(bits.tolist(), counts.tolist(), strict=True)}
 
 
-def average_of_all(plan: Plan, precisions: Mapping[str, Tensor]) -> float:
-    """Bits of a weight over all weights of the network: those with fixed bits and those in float as well."""
+def average_of_all(plan: Plan, precisions: Mapping[str, Tensor], *, floats: bool) -> float:
+    """Bits of a weight over all weights on grids, also those with fixed bits; with `floats` over all weights."""
     bits, elements = 0.0, 0
     for tensor in plan.counted:
-        if not tensor.is_weight:
+        if not tensor.is_weight or not (floats or plan.quantizers_on(tensor)):
             continue
         elements += tensor.elements
         names = [one.name for one in plan.quantizers_on(tensor) if one.name in precisions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -11,6 +12,7 @@ from suite.methods.api import Workbench
 from suite.methods.engines.beside import Beside
 from suite.methods.engines.calibration import start_activations
 from suite.methods.engines.noise_precision.learning import mixed_weights, require_finite
+from suite.methods.engines.normalization import settle
 from suite.methods.engines.recipe import Recipe
 from suite.methods.engines.training import Trained, train
 from suite.plan import Plan, choose_bits, initialize_weights, standing_in
@@ -22,10 +24,18 @@ LEAST_BITS = 2
 """The narrowest grid with a zero and both signs, for weights of one bit, and for weights that are all removed."""
 
 
-def fine_tune(work: Workbench, recipe: Recipe | None, layers: Mapping[str, PrecisionQuantizer]) -> Trained | None:
+def fine_tune(
+    work: Workbench,
+    recipe: Recipe | None,
+    layers: Mapping[str, PrecisionQuantizer],
+    *,
+    batch_size: int,
+    began: float = math.inf,
+) -> Trained | None:
     """Train what the weights and activations are on their grids for; None where there is no recipe.
 
-    Activations and weights of fixed bits get their first ranges here, from the network as it is by now.
+    Activations and weights of fixed bits get their first ranges here, from the network as it is by now. `began` is the
+    loss with which the first phase began, where its weights are those that go on.
     """
     weights = mixed_weights(work)
     places = {id(quantizer): layers[name] for name, (quantizer, _) in weights.items()}
@@ -34,9 +44,10 @@ def fine_tune(work: Workbench, recipe: Recipe | None, layers: Mapping[str, Preci
         initialize_weights(work.model)
         start_activations(work)
         if recipe is None:
+            settle(work, work.data, batch_size)
             return None
         beside = Beside(after_update=_staying_inside(weights, layers))
-        trained = train(work, recipe, name="fine-tuning", beside=beside)
+        trained = train(work, recipe, name="fine-tuning", beside=beside, began=began)
     require_finite({name: weight for name, (_, weight) in weights.items()})
     return trained
 

@@ -22,6 +22,9 @@ MOST_OF_A_LAYER = 8
 MOST_OF_A_WEIGHT = 15
 """Weights of several precisions, the finest of them P, lie together on a grid of P + 1 bits, which is at most 16."""
 
+LOUD = 2.0
+"""Bits on average below which the noise is as large as half of the range of a weight."""
+
 
 @dataclass(frozen=True)
 class PrecisionRecipe:
@@ -105,9 +108,20 @@ def learn_precisions(work: Workbench, recipe: PrecisionRecipe) -> LearnedPrecisi
         watched={name: _Mean(noise) for name, noise in noises.items()},
     )
     with standing_in(work.model, lambda quantizer: places.get(id(quantizer))), all_off(work.model):
-        training = train(work, recipe.training, name="precision", beside=beside, keep_end=True)
+        try:
+            training = train(work, recipe.training, name="precision", beside=beside, keep_end=True)
+        except Diverged as error:
+            raise Diverged(f"{error}{_blame(recipe, noises)}") from error
     require_finite({name: weight for name, (_, weight) in weights.items()})
     return _whole(recipe, noises, {name: weight for name, (_, weight) in weights.items()}, training)
+
+
+def _blame(recipe: PrecisionRecipe, noises: Mapping[str, NoisyWeight]) -> str:
+    """What else than the rate may have brought a training to where guessing lies: noise that is too loud."""
+    bits = torch.cat([precision_of(noise.s.detach()).flatten() for noise in noises.values()]).mean()
+    if not recipe.penalty or not bits < LOUD:
+        return ""
+    return f"; or the penalty {recipe.penalty:g} is: it has left {float(bits):.3g} bits on average"
 
 
 @torch.no_grad()
