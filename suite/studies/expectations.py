@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -211,7 +212,10 @@ def _quantity(test: Quantity, held: Sequence[Group], evidence: Evidence) -> tupl
     """What is counted has no noise of examples: with one seed it is compared as it is, with several over seeds."""
     compared = tuple(_counted(test, group, evidence) for group in held)
     told = "; ".join(f"{one.what}: {one.says}" for one in compared)
-    expected = f"expected {measure(test.of).title} {test.value:g} ± {test.tolerance:g}"
+    wanted = (
+        f"of at least {test.value - test.tolerance:g}" if test.or_better else f"{test.value:g} ± {test.tolerance:g}"
+    )
+    expected = f"expected {measure(test.of).title} {wanted}"
     return _together([one.verdict for one in compared], "all"), f"{expected}; {told}", compared
 
 
@@ -260,8 +264,9 @@ def _counted(test: Quantity, group: Group, evidence: Evidence) -> Compared:
         return Compared(group.id, None, f"its record has no {test.of}", Verdict.OPEN, True)
     summary = over_seeds(values, CONFIDENCE)
     low, high = (summary.mean,) * 2 if summary.interval is None else (summary.interval.low, summary.interval.high)
-    inside = abs(low - test.value) <= test.tolerance and abs(high - test.value) <= test.tolerance
-    outside = high < test.value - test.tolerance or low > test.value + test.tolerance
+    least, most = test.value - test.tolerance, math.inf if test.or_better else test.value + test.tolerance
+    inside = least <= low and high <= most
+    outside = high < least or low > most
     verdict = Verdict.HOLDS if inside else Verdict.FAILS if outside else Verdict.OPEN
     # The interval is told in words: pages print the others as shares of right answers.
     between = "" if summary.interval is None else f" [{low:.4g}, {high:.4g}]"

@@ -151,7 +151,13 @@ NUMBER = Object(
 )
 QUANTITY = Object(
     "measure",
-    {"where": WHERE, "of": Scalar(MEASURE), "value": Scalar(Number()), "tolerance": Scalar(Number(least=0))},
+    {
+        "where": WHERE,
+        "of": Scalar(MEASURE),
+        "value": Scalar(Number()),
+        "tolerance": Scalar(Number(least=0)),
+        "or_better": Scalar(Boolean()),
+    },
     required=("of", "value", "tolerance"),
 )
 TESTS = {"ordering": ORDERING, "equality": EQUALITY, "crossing": CROSSING, "number": NUMBER, "measure": QUANTITY}

@@ -155,7 +155,9 @@ class _Reader:
         if kind == "crossing":
             return Crossing(within, condition(form["first"]), condition(form["second"]), form["along"])
         if kind == "measure":
-            return Quantity(within, form["of"], float(form["value"]), float(form["tolerance"]))
+            return Quantity(
+                within, form["of"], float(form["value"]), float(form["tolerance"]), form.get("or_better", False)
+            )
         return self.number(form, within, (*where, kind), references)
 
     def number(

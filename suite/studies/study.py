@@ -178,12 +178,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something else than a score: the measure `of` the runs lies within `tolerance` of a value."""
+    """Something else than a score: the measure `of` the runs lies within `tolerance` of a value.
+
+    With `or_better`, a higher one is as good.
+    """
 
     where: Where
     of: str
     value: float
     tolerance: float
+    or_better: bool = False
 
 
 Test = Ordering | Equality | Crossing | Number | Quantity

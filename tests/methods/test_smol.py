@@ -14,6 +14,7 @@ from toys import ToyBench, ToyCheckpoints, toy_bench, toy_setting
 
 from suite.errors import DataMissing, SuiteError, Unsupported, WeightsError
 from suite.methods.api import Claims, Diverged, Method
+from suite.methods.engines.noise_precision.figures import ends_above_late_layers
 from suite.methods.retrain_precision_map import MapRetraining
 from suite.methods.smol import TrainableNoise
 from suite.methods.smol_layer import LayerNoise
@@ -87,6 +88,14 @@ def test_the_bound_is_on_all_weights_on_grids_as_the_audit_counts_them(caplog: p
     assert figures["average_bits"] == pytest.approx((36 * 8 + 16 * 2) / 52, rel=1e-4)  # the last layer is in float
     assert figures["within_bound"] is False
     assert "above the declared 4" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("bits", "more"),
+    [([5, 1], None), ([5, 2, 4], 2.5), ([6, 9, 9, 9, 9, 2, 4, 4], 2.0), ([6, 9, 9, 9, 9, 3, 2, 4], 2.5)],
+)
+def test_the_ends_are_held_against_the_later_third_of_what_lies_between(bits: list[float], more: float | None) -> None:
+    assert ends_above_late_layers(bits) == more
 
 
 @pytest.mark.parametrize("precision", [2.0, 5.0, 8.0])

@@ -158,6 +158,16 @@ def test_a_measure_of_the_runs(measured: tuple[float, float | None], verdict: Ve
         assert f"{(measured[0] + measured[1]) / 2:.4g}" in found.detail
 
 
+@pytest.mark.parametrize(("bytes_", "verdict"), [(990, HOLDS), (5000, HOLDS), (989, FAILS)])
+def test_a_measure_may_be_better(bytes_: int, verdict: Verdict, tmp_path: Path):
+    study = with_expectation(
+        "measure: {where: {bits: 4, method: good}, of: model_bytes, value: 1000, tolerance: 10, or_better: true}"
+    )
+    found = ask(study, lambda cell: {"score": 0.5, "model_bytes": bytes_}, tmp_path)
+    assert found.verdict is verdict
+    assert found.detail.startswith("expected size of the model of at least 990; ")
+
+
 def test_a_measure_of_one_seed_is_compared_as_it_is(tmp_path: Path):
     study = with_expectation("measure: {where: {bits: 4}, of: model_bytes, value: 1000, tolerance: 10}")
     sizes = {"good": 1010, "bad": 1011}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -35,11 +35,13 @@ def claims_of(
             average,
             target,
         )
+    by_layer = {name: average_bits({name: one}) for name, one in precisions.items()}
     figures: dict[str, object] = {
         "average_bits": rounded(average),
         "within_bound": average <= target,
+        "ends_above_late_layers": ends_above_late_layers(list(by_layer.values())),
         "layers": {
-            name: {"average_bits": rounded(average_bits({name: one})), "histogram": histogram(one)}
+            name: {"average_bits": rounded(by_layer[name]), "histogram": histogram(one)}
             for name, one in precisions.items()
         },
         **(more or {}),
@@ -51,6 +53,13 @@ def claims_of(
     if fine_tuning is not None:
         figures["fine_tuning"] = training_figures(fine_tuning)
     return Claims(average_weight_bits=average_of_all(plan, precisions, floats=True), figures=figures)
+
+
+def ends_above_late_layers(bits: Sequence[float]) -> float | None:
+    """How many bits the first and the last layer have more, on average, than the later third of those between them."""
+    inner = bits[1:-1]
+    late = inner[-max(1, len(inner) // 3) :]
+    return rounded((bits[0] + bits[-1]) / 2 - sum(late) / len(late)) if late else None
 
 
 def histogram(precision: Tensor) -> dict[str, int]:
