@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ def compiled(
         if fast is not None:
             return fast(inputs)
         try:
-            attempt: Callable[[Tensor], Tensor] = torch.compile(eager, dynamic=False)
+            attempt: Callable[[Tensor], Tensor] = torch.compile(eager, dynamic=False, options=compiler_options())
             result = attempt(inputs)
         except Exception as error:  # a missing C++ compiler, for one, surfaces as any of a dozen exception types
             if required:
@@ -79,6 +80,15 @@ def compiled(
             # What is compiled for one forward counts against a limit, beyond which the next training would go on
             # eagerly, and a run that continues in another process would not.
             torch.compiler.reset()
+
+
+def compiler_options() -> dict[str, Any]:
+    """Options for the compiler; none where its inner parts are not where they were."""
+    try:
+        from suite.methods.engines.recomputing import MasksAnew
+    except ImportError:
+        return {}
+    return {"joint_custom_post_pass": MasksAnew()}
 
 
 @contextmanager
