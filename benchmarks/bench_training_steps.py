@@ -155,6 +155,8 @@ def training_of(name: str) -> Callable[[Turns], object]:
         setting = Setting.default().replace(**dict(kind.recommended))
         bench = bench_of(build_model(MODEL, classes=10).eval(), setting, door, quantized=True)
         options = {"steps": ENDLESS, "batch_size": BATCH, "learning_rate": 1e-3, "compile": COMPILE.value}
+        if name == "bsq":  # a training of its own from one adjustment to the next
+            options["adjust_every"] = ENDLESS
         return kind.from_mapping(options).quantize(bench)
 
     return work

@@ -24,7 +24,7 @@ def _examples(*lines: str) -> str:
     "--runs",
     "root",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default.",
+    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default. It stands before the command.",
 )
 @click.pass_context
 def command(context: click.Context, root: Path | None) -> None:
@@ -74,7 +74,9 @@ def list_(method: str | None, task: str | None, status: str | None, as_json: boo
     for item in _store().unfinished():
         state = "at work right now" if item.live else "continues when its command is given again"
         note(f"unfinished: {item.run_id}: {state}")
-    emit(rows, table if records else f"no runs in {_store().root}", as_json)
+    found = len(listing.records)
+    none = f"none of the {found} runs in {_store().root} is such a one" if found else f"no runs in {_store().root}"
+    emit(rows, table if records else none, as_json)
 
 
 @command.command("show", epilog=_examples("suite runs show RUN", "suite runs show RUN --json"))

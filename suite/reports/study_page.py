@@ -189,6 +189,8 @@ def _banner(answers: Sequence[Answer], results: Sequence[CellResult]) -> Banner:
     stale = [result for result in results if result.stale]
     if stale:
         sentence += f" {len(stale)} of them were measured with other code than today's ({stale[0].stale})."
+    if missing == len(states):
+        return Banner("quiet", "Nothing has been run yet", sentence)
     if not answers:
         return Banner("quiet", "Nothing was expected", sentence)
     open_ = len(verdicts) - holds - fails

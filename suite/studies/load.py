@@ -91,7 +91,10 @@ def find_study(name: str | Path) -> Path:
         return path
     known = shipped_studies()
     if str(name) not in known:
-        raise StudyError(f"no study is called '{name}'", hint=f"{suggestion(str(name), list(known))}; or give a file")
+        raise StudyError(
+            f"no study is called '{name}'",
+            hint=f"{suggestion(str(name), list(known))}; or give a file; `suite study list` has all",
+        )
     return known[str(name)]
 
 

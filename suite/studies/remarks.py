@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suite.axes.domains import Choice, Integer
+from suite.axes.domains import Choice, Integer, is_integer, shown
 from suite.cards.layout import PROSE, Object, Scalar, Table
 from suite.cards.text import parse, read_text
 from suite.cards.walker import Walker
@@ -28,6 +28,7 @@ from suite.studies.layout import SIZES, STUDY_ID
 from suite.studies.study import Study
 
 VERSION = 1
+WHAT = "file of remarks"
 
 LAYOUT = Object(
     "remarks",
@@ -64,12 +65,19 @@ def load_remarks(path: Path, study: Study, size: str) -> Remarks:
     """The remarks in a file, which have to be about this study at this size; the first problem is a `StudyError`."""
     file = str(path)
     try:
-        root = parse(read_text(path, "remarks"), file, "remarks")
+        root = parse(read_text(path, WHAT), file, WHAT)
     except CardError as error:
         raise StudyError(error.message, place=error.place, hint=error.hint) from None
     checker = _Checker(file, LAYOUT)
     if not isinstance(root.value, dict):
         raise StudyError("remarks are a mapping of keys to values", place=Place(file, root.line, root.column))
+    version = root.value.get("remarks")
+    if version is not None and is_integer(version.value) and version.value != VERSION:
+        raise StudyError(
+            f"remarks: version {shown(version.value)} is not the version {VERSION} that this suite reads",
+            place=Place(file, version.line, version.column),
+            hint="update the suite" if version.value > VERSION else None,
+        )
     content: Any = checker.shape(LAYOUT, root, "remarks")
     if checker.problems:
         raise checker.in_order[0].error()

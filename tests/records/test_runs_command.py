@@ -81,6 +81,12 @@ def test_list_shows_runs_and_names_the_damaged(root: Path, capsys: pytest.Captur
     assert [(row["id"], row["status"], row["score"]) for row in rows] == [(SECOND, "diverged", None)]
 
 
+def test_where_no_run_is_such_a_one_it_says_how_many_there_are(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = answer(capsys, "list", "--method", "nosuch")
+    assert code == 0
+    assert out.startswith("none of the 2 runs in ")
+
+
 def test_list_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = answer(capsys, "--runs", str(tmp_path / "none"), "list")
     assert (code, out.startswith("no runs in")) == (0, True)

@@ -130,6 +130,7 @@ def test_remarks_stand_beside_what_they_are_about(text: str, tmp_path: Path) -> 
 
 def test_a_study_without_any_result_is_a_page_too(tmp_path: Path) -> None:
     html, markdown = pages(sample(), tmp_path, lambda cell: None)
+    assert "Nothing has been run yet" in Page(html).text
     assert "Of 6 cells: 0 completed, 6 not run yet." in Page(html).text
     assert "not run yet" in markdown
     assert "<figure" not in html
