@@ -33,6 +33,8 @@ from suite.quantizers.learned_clip import LearnedClip
 
 Loss = Callable[..., Tensor]
 
+LEAST_STEPS = 20
+"""Steps before which a state that was best on validation is taken as it is: nothing had time to become good."""
 LEAST_GAIN = 0.1
 """A best score that is not so much of the way from guessing to perfection ahead of guessing is none worth keeping."""
 
@@ -154,7 +156,8 @@ def _train(
             if step + 1 < total and work.checkpoints.due():
                 state.put_down(step + 1)
         if done < total:
-            if loss is nn.functional.cross_entropy and not _worth_keeping(keeper.best, logits.shape[1]):
+            kept = _worth_keeping(keeper.best, logits.shape[1]) or (keeper.best is not None and total < LEAST_STEPS)
+            if loss is nn.functional.cross_entropy and not kept:
                 require_better_than_guessing(min(looks.first, began), looks.losses, logits.shape[1])
             if keep_end:
                 state.put_down(total)

@@ -118,9 +118,16 @@ class Looks:
         return taken
 
     def require_learning(self, classes: int) -> None:
-        """Raise `Diverged` where the network ends by guessing and had bits to spare: no bound has taken them away."""
-        targets = {bound.what: bound.target for bound in self.choice.bounds}
-        if all(self.averages[what][-1] <= target - SPARE for what, target in targets.items()):
+        """Raise `Diverged` where the network ends by guessing at the fewest bits that there are, far below its bounds.
+
+        No bound has taken these bits away, and a step in the right direction would have given them back.
+        """
+        fewest = self.choice.counted(self.choice.table[:, 0])
+        ends = [
+            (self.averages[bound.what][-1], float(bound.average(fewest)), bound.target - SPARE)
+            for bound in self.choice.bounds
+        ]
+        if all(end <= min(least, spare) for end, least, spare in ends):
             require_better_than_guessing(float(self.first), self.losses, classes)
 
     def state(self) -> dict[str, Tensor]:
