@@ -247,12 +247,9 @@ def _counted_pair(test: Ordering, pair: Pair, evidence: Evidence) -> Compared:
     shared = [seed for seed in lower if seed in higher]
     if not shared:
         return Compared(pair.named(), None, "they have no seed in common", Verdict.OPEN)
-    summary = over_seeds([higher[seed] - lower[seed] for seed in shared], CONFIDENCE)
-    low, high = (summary.mean,) * 2 if summary.interval is None else (summary.interval.low, summary.interval.high)
+    low, high, told = _spread([higher[seed] - lower[seed] for seed in shared], "+.4g")
     verdict = Verdict.HOLDS if low > test.by else Verdict.FAILS if high <= test.by else Verdict.OPEN
-    between = "" if summary.interval is None else f" [{low:+.4g}, {high:+.4g}]"
-    seeds = "one seed" if len(shared) == 1 else f"{len(shared)} seeds"
-    return Compared(pair.named(), None, f"{summary.mean:+.4g}{between} ({seeds})", verdict)
+    return Compared(pair.named(), None, told, verdict)
 
 
 def _counted(test: Quantity, group: Group, evidence: Evidence) -> Compared:
@@ -262,15 +259,24 @@ def _counted(test: Quantity, group: Group, evidence: Evidence) -> Compared:
     values = values_of(test.of, measured.records)
     if not values:
         return Compared(group.id, None, f"its record has no {test.of}", Verdict.OPEN, True)
-    summary = over_seeds(values, CONFIDENCE)
-    low, high = (summary.mean,) * 2 if summary.interval is None else (summary.interval.low, summary.interval.high)
+    low, high, told = _spread(values, ".4g")
     least, most = test.value - test.tolerance, math.inf if test.or_better else test.value + test.tolerance
     inside = least <= low and high <= most
     outside = high < least or low > most
     verdict = Verdict.HOLDS if inside else Verdict.FAILS if outside else Verdict.OPEN
-    # The interval is told in words: pages print the others as shares of right answers.
-    between = "" if summary.interval is None else f" [{low:.4g}, {high:.4g}]"
-    return Compared(group.id, None, f"{summary.mean:.4g}{between} ({_seeds(measured)})", verdict, True)
+    return Compared(group.id, None, told, verdict, True)
+
+
+def _spread(values: Sequence[float], shape: str) -> tuple[float, float, str]:
+    """Both ends of what is known of a counted number, one value a seed, and that in words.
+
+    Pages print intervals as shares of right answers, which this is not. One seed is taken as it is.
+    """
+    summary = over_seeds(values, CONFIDENCE)
+    if summary.interval is None:
+        return summary.mean, summary.mean, f"{summary.mean:{shape}} ({_seeds(len(values))})"
+    low, high = summary.interval.low, summary.interval.high
+    return low, high, f"{summary.mean:{shape}} [{low:{shape}}, {high:{shape}}] ({_seeds(len(values))})"
 
 
 def _score(test: Number, measured: Measured) -> tuple[Interval, str]:
@@ -280,16 +286,16 @@ def _score(test: Number, measured: Measured) -> tuple[Interval, str]:
     compared.
     """
     if not test.same_examples:
-        return measured.score(CONFIDENCE), _seeds(measured)
+        return measured.score(CONFIDENCE), _seeds(len(measured.seeds))
     summary = over_seeds(measured.scores, CONFIDENCE)
     if summary.interval is not None:
-        return summary.interval, f"{_seeds(measured)}, the same examples"
+        return summary.interval, f"{_seeds(len(measured.seeds))}, the same examples"
     score = measured.scores[0]
     return Interval(score, score, score, CONFIDENCE, "one seed", 1), "one seed, the same examples, no interval"
 
 
-def _seeds(measured: Measured) -> str:
-    return "one seed" if len(measured.seeds) == 1 else f"{len(measured.seeds)} seeds"
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
 
 
 def _together(verdicts: Sequence[Verdict], of: Amount) -> Verdict:
