@@ -107,13 +107,13 @@ def write_card(path: Path | str, card: Card) -> None:
     write_whole(Path(path), card_to_yaml(card))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text to a temporary name beside `path`, flush it to the disk, then rename: never half a file."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write to a temporary name beside `path`, flush it to the disk, then rename: never half a file."""
     temporary: str | None = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes files that only their owner can read; a card is for everybody.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from suite.cli.options import FOLDER, runs_option
 from suite.cli.output import columns, emit, json_option, note
-from suite.errors import SuiteError
 
 if TYPE_CHECKING:
     from suite.reports import Entry
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from suite.reports.result_tables import ResultTable
 
 MOST_ENTRIES = 40
-PAGE, TWIN = "comparison.html", "comparison.md"
 COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red", "quiet": None}
 
 
@@ -25,7 +24,7 @@ COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red", "quiet": None}
     "compare",
     epilog="""\b
 Examples:
-  suite compare runs/RUN_A runs/RUN_B --out comparison
+  suite compare runs/RUN_A runs/RUN_B --to comparison
   suite compare cards/lsq.yaml cards/rtn.yaml
   suite compare RUN_A RUN_B --rank-anyway
   suite compare RUN_A RUN_B --json
@@ -33,17 +32,16 @@ Examples:
 )
 @click.argument("entries", nargs=-1, required=True, metavar="CARD|RUN...")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help=f"The folder in which to write {PAGE} and {TWIN}."
+    "--to",
+    "--out",
+    "target",
+    type=FOLDER,
+    help="The folder in which to write the page, its Markdown twin, and its tables.",
 )
 @click.option("--rank-anyway", is_flag=True, help="Rank what is not comparable too, and say so beside every number.")
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default.",
-)
+@runs_option
 @json_option
-def command(entries: tuple[str, ...], out: Path | None, rank_anyway: bool, root: Path | None, as_json: bool) -> None:
+def command(entries: tuple[str, ...], target: Path | None, rank_anyway: bool, root: Path | None, as_json: bool) -> None:
     """Compare cards or runs: say in which axes they differ, and rank them only if they are comparable.
 
     Each CARD|RUN is a card file, a record.json, the folder of a run, or a run id (its unique beginning or its hash).
@@ -62,27 +60,17 @@ def command(entries: tuple[str, ...], out: Path | None, rank_anyway: bool, root:
     store = Store(root)
     found = [find_entry(text, store) for text in entries]
     page = comparison_page(found, rank_anyway=rank_anyway)
-    files = [] if out is None else _write(found, out, rank_anyway)
+    files = [] if target is None else _write(found, target, rank_anyway)
     emit(as_data(found, page, files), as_text(page), as_json)
-    for path in files:
-        note(f"written: {path}")
+    if files:
+        note(f"{len(files)} files: {files[0]}")
 
 
-def _write(entries: Sequence[Entry], out: Path, rank_anyway: bool) -> list[Path]:
-    from suite.cards import write_whole
-    from suite.reports import render_comparison_html, render_comparison_markdown
+def _write(entries: Sequence[Entry], target: Path, rank_anyway: bool) -> list[Path]:
+    from suite.cli.writing import write_files
+    from suite.reports.comparison_pages import comparison_files
 
-    contents = {
-        PAGE: render_comparison_html(entries, rank_anyway=rank_anyway),
-        TWIN: render_comparison_markdown(entries, rank_anyway=rank_anyway),
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SuiteError(f"{out} cannot be made: {error.strerror or error}") from None
-    for name, content in contents.items():
-        write_whole(out / name, content)
-    return [out / name for name in contents]
+    return write_files(target, comparison_files(entries, rank_anyway=rank_anyway))
 
 
 def as_data(entries: Sequence[Entry], page: ComparisonPage, files: Sequence[Path] = ()) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from suite.cli.options import store_option
 from suite.cli.output import emit, json_option, note
 from suite.cli.stopping import terminable
 
@@ -45,15 +46,7 @@ Examples:
 @click.option(
     "--threads", default=1, show_default=True, type=click.IntRange(1, 1024), help="Part of the run's identity."
 )
-@click.option(
-    "--out",
-    default="runs",
-    show_default=True,
-    envvar="SUITE_RUNS",
-    show_envvar=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that holds one folder per run.",
-)
+@store_option
 @click.option("--force", is_flag=True, help="Measure again although the run is on record.")
 @click.option("--save-model", is_flag=True, help="Keep the quantized model's weights beside the record.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
@@ -70,7 +63,7 @@ def command(
     seed: int | None,
     device: str,
     threads: int,
-    out: Path,
+    runs: Path,
     force: bool,
     save_model: bool,
     quiet: bool,
@@ -102,7 +95,7 @@ def command(
     from suite.harness.evaluate import evaluate
 
     with terminable():
-        evaluation = evaluate(request, out, force=force, save_model=save_model, quiet=quiet or as_json)
+        evaluation = evaluate(request, runs, force=force, save_model=save_model, quiet=quiet or as_json)
     if evaluation.found:
         note(f"found on record: {evaluation.folder} (--force measures again)")
     emit(as_data(evaluation), as_text(evaluation), as_json)

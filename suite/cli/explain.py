@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from suite.cli.options import pages_option, store_option
 from suite.cli.output import columns, emit, json_option, note
-from suite.errors import SuiteError
 
 if TYPE_CHECKING:
     from suite.cli.explain_setup import Asked
     from suite.reports.explanation_page import ExplanationPage
     from suite.studies.explaining.run import Explanation
-
-PAGE, TWIN = "explanation.html", "explanation.md"
 
 
 @click.command(
@@ -57,22 +55,8 @@ Examples:
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda", "auto"]))
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 1024), help="Threads of each run.")
-@click.option(
-    "--out",
-    "runs",
-    default="runs",
-    show_default=True,
-    envvar="SUITE_RUNS",
-    show_envvar=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that holds one folder per run.",
-)
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, file_okay=False),
-    help=f"The folder in which to write {PAGE} and {TWIN}.",
-)
+@store_option
+@pages_option("The folder in which to write the page, its Markdown twin, and its tables.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @json_option
 def command(
@@ -109,8 +93,8 @@ def command(
     page = explanation_page(explanation, _command_line(first, second, explanation.seeds, asked))
     files = [] if target is None else _write(explanation, page, target)
     emit(as_data(explanation, files), as_text(page), as_json)
-    for path in files:
-        note(f"written: {path}")
+    if files:
+        note(f"{len(files)} files: {files[0]}")
 
 
 def as_data(explanation: Explanation, files: Sequence[Path] = ()) -> dict[str, Any]:
@@ -135,17 +119,10 @@ def as_text(page: ExplanationPage) -> str:
 
 
 def _write(explanation: Explanation, page: ExplanationPage, target: Path) -> list[Path]:
-    from suite.cards import write_whole
-    from suite.reports.explanation_pages import render_explanation_html, render_explanation_markdown
+    from suite.cli.writing import write_files
+    from suite.reports.explanation_pages import explanation_files
 
-    contents = {PAGE: render_explanation_html(explanation, page), TWIN: render_explanation_markdown(page)}
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SuiteError(f"{target} cannot be made: {error.strerror or error}") from None
-    for name, content in contents.items():
-        write_whole(target / name, content)
-    return [target / name for name in contents]
+    return write_files(target, explanation_files(explanation, page))
 
 
 def _command_line(first: str, second: str, seeds: Sequence[int], asked: Asked) -> str:

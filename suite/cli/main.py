@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 EPILOG = """\b
 Examples:
   suite evaluate --method lsq --card cards/lsq.yaml
-  suite compare runs/RUN_A runs/RUN_B --out comparison
+  suite compare runs/RUN_A runs/RUN_B --to comparison
   suite card new --method rtn > my-card.yaml
   suite list axes
 """

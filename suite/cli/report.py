@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from suite.cli.options import pages_option, runs_option
 from suite.cli.output import emit, json_option, note
+from suite.cli.writing import write_files
 from suite.errors import SuiteError
 
 if TYPE_CHECKING:
     from suite.reports.collection.runs import Collection
-
-runs_option = click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default.",
-)
 
 
 @click.group(
@@ -45,13 +40,7 @@ Examples:
 """,
 )
 @click.argument("texts", nargs=-1, metavar="[RUN|FOLDER]...")
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The folder in which to write the page, its Markdown twin, and its tables.",
-)
+@pages_option("The folder in which to write the page, its Markdown twin, and its tables.", required=True)
 @runs_option
 @json_option
 def runs(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bool) -> None:
@@ -87,13 +76,7 @@ Examples:
 """,
 )
 @click.argument("texts", nargs=-1, metavar="[RUN|FOLDER]...")
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The folder in which to write the page, its Markdown twin, and its tables.",
-)
+@pages_option("The folder in which to write the page, its Markdown twin, and its tables.", required=True)
 @runs_option
 @json_option
 def effects(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bool) -> None:
@@ -121,14 +104,7 @@ def effects(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bo
 
 
 @command.command("build", epilog="\b\nExamples:\n  suite report build\n  suite report build --to public --cards cards")
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports/site"),
-    show_default=True,
-    help="The folder of the site.",
-)
+@pages_option("The folder of the site.", default=Path("reports/site"), show_default=True)
 @click.option(
     "--cards",
     "cards",
@@ -196,25 +172,6 @@ def figures_reader(collection: Collection) -> Callable[[str], Mapping[str, Any]]
             return {}
 
     return figures
-
-
-def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:
-    """Write files into a folder and the folders in it, each whole or not at all."""
-    from suite.cards import write_whole
-
-    written = []
-    for name, content in contents.items():
-        path = folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-        except OSError as error:
-            raise SuiteError(f"{path} cannot be written: {error.strerror or error}") from None
-        if isinstance(content, str):
-            write_whole(path, content)
-        written.append(path)
-    return written
 
 
 def _tell(collection: Collection) -> None:

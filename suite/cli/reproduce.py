@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from suite.cli.options import pages_option
 from suite.cli.output import emit, json_option, note
 from suite.cli.study_running import run_with_display
 from suite.cli.study_setup import conditions_of, conditions_options, known, require_known
@@ -35,17 +36,12 @@ Examples:
     type=click.Choice(("smoke", "small", "paper")),
     default="smoke",
     show_default=True,
-    help="The size of the studies that ask the paper's questions.",
+    help="The size of the studies that ask the paper's questions; smoke takes minutes and needs nothing.",
 )
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 1024), help="Runs at once.")
 @click.option("--recorded", is_flag=True, help="Run nothing: compare what is on record.")
 @conditions_options
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="A folder in which to write the page, its Markdown twin, and its tables as CSV and JSON.",
-)
+@pages_option("The folder in which to write the page, its Markdown twin, and its tables.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @json_option
 def command(
@@ -107,11 +103,11 @@ def command(
 
 
 def _write(published: Published, found: Reproduction, target: Path) -> list[str]:
-    from suite.cli.report import write_files
+    from suite.cli.writing import write_files
     from suite.reports.reproduction_pages import reproduction_files
 
     written = [str(path) for path in write_files(target, reproduction_files(published, found))]
-    note(f"written: {written[0]}")
+    note(f"{len(written)} files: {written[0]}")
     return written
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from suite.cli.options import runs_option
 from suite.cli.output import columns, emit, json_option
 
 
@@ -156,12 +157,7 @@ Examples:
 """,
 )
 @click.argument("run")
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default.",
-)
+@runs_option
 @json_option
 def show_bits(run: str, root: Path | None, as_json: bool) -> None:
     """Bits and bytes of a run, layer by layer, and what each sum over them counts.

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from suite.cli.options import pages_option
 from suite.cli.output import columns, emit, json_option
 from suite.cli.study_answer import answers_of, as_data, as_text, contradicted
 from suite.cli.study_running import run_with_display
@@ -20,9 +21,7 @@ from suite.cli.study_setup import (
     size_option,
     study_argument,
 )
-from suite.errors import StudyError
-
-PAGE, TWIN = "study.html", "study.md"
+from suite.cli.writing import write_files
 
 
 @click.group(
@@ -195,12 +194,7 @@ def status(
 @study_argument
 @size_option
 @conditions_options
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(path_type=Path, file_okay=False),
-    help=f"The folder in which to write {PAGE} and {TWIN}; the study's own by default.",
-)
+@pages_option("The folder in which to write the page, its Markdown twin, and its tables; the study's own by default.")
 @click.option(
     "--remarks",
     type=click.Path(path_type=Path),
@@ -220,9 +214,8 @@ def report(
     as_json: bool,
 ) -> None:
     """Write the page of a study from what is on record; cells that are missing are shown as missing."""
-    from suite.cards import write_whole
     from suite.records import Store
-    from suite.reports.study_pages import render_study_html, render_study_markdown
+    from suite.reports.study_pages import PAGE, study_files
     from suite.studies.evidence import Evidence
     from suite.studies.remarks import NO_REMARKS, load_remarks
     from suite.studies.states import folder_of
@@ -231,19 +224,9 @@ def report(
     told = NO_REMARKS if remarks is None else load_remarks(remarks, study, size)
     results = known(study, size, cells, weights, data, device, threads, runs)
     answers = answers_of(study, size, results, runs)
-    evidence = Evidence(results, Store(runs))
     command = command_line(study, name, size, threads, device)
+    contents = study_files(study, size, results, Evidence(results, Store(runs)), answers, command, told)
     folder = target or folder_of(runs, study.id, size)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"{folder} cannot be made: {error.strerror or error}") from None
-    contents = {
-        PAGE: render_study_html(study, size, results, evidence, answers, command, told),
-        TWIN: render_study_markdown(study, size, results, evidence, answers, command, told),
-    }
-    for file, content in contents.items():
-        write_whole(folder / file, content)
-    files = [str(folder / file) for file in contents]
+    files = [str(path) for path in write_files(folder, contents)]
     data_ = as_data(study, size, results, answers) | {"files": files}
-    emit(data_, "\n".join(f"wrote {file}" for file in files), as_json)
+    emit(data_, f"{len(files)} files: {folder / PAGE}", as_json)

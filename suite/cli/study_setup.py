@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from suite.cli.options import store_option
 from suite.errors import StudyError
 
 if TYPE_CHECKING:
@@ -46,16 +47,7 @@ def conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.IntRange(1, 1024),
                 help="Threads of each run; part of its identity.",
             ),
-            click.option(
-                "--out",
-                "runs",
-                default="runs",
-                show_default=True,
-                envvar="SUITE_RUNS",
-                show_envvar=True,
-                type=click.Path(path_type=Path, file_okay=False),
-                help="The folder that holds one folder per run.",
-            ),
+            store_option,
         ]
     ):
         command = option(command)

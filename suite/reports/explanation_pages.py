@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from suite import __version__
 from suite.axes import plain
 from suite.reports.explanation_page import ExplanationPage
 from suite.reports.explanation_words import NOT_RESOLVED, RESOLVED
-from suite.reports.pages import SIGNS
-from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
+from suite.reports.numbers import value_text
+from suite.reports.rendering import html_page, markdown_page
+from suite.reports.table import Cell, Column, Table, files_of
 from suite.statistics import Interval
 from suite.statistics.attribution import Part
 from suite.studies.explaining.players import Player
@@ -18,31 +18,26 @@ from suite.studies.explaining.run import Explanation
 from suite.studies.explaining.sides import Side
 from suite.studies.explaining.spans import Span
 
+PAGE, TWIN = "explanation.html", "explanation.md"
 
-def render_explanation_html(explanation: Explanation, page: ExplanationPage) -> str:
-    """The whole page: it loads nothing, and embeds the explanation as JSON."""
-    return (
-        html_engine()
-        .get_template("explanation.html.j2")
-        .render(
-            title=f"{page.title} · explained",
-            page=page,
-            version=__version__,
-            embedded_name="explanation",
-            embedded_id="explanation",
-            embedded=explanation_document(explanation),
-        )
+BOUNDS = ("low", "high")
+
+
+def explanation_files(explanation: Explanation, page: ExplanationPage) -> dict[str, str | bytes]:
+    """File name -> content: the page, which embeds the explanation; its twin; its tables."""
+    document = explanation_document(explanation)
+    files = files_of(_tables(document))
+    names = sorted(files)
+    html = html_page(
+        "explanation.html.j2",
+        title=f"{page.title} · explained",
+        page=page,
+        files=names,
+        embedded=document,
+        embedded_name="explanation",
+        embedded_id="explanation",
     )
-
-
-def render_explanation_markdown(page: ExplanationPage) -> str:
-    """The same page as Markdown; the numbers of the figure stand in the table."""
-    text = (
-        markdown_engine()
-        .get_template("explanation.md.j2")
-        .render(page=page, sign=SIGNS, strong=lambda text: Markdown(f"**{escape_markdown(text)}**"))
-    )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return {PAGE: html, TWIN: markdown_page("explanation.md.j2", page=page, files=names)} | files
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
@@ -132,3 +127,41 @@ def _span(span: Span) -> dict[str, Any]:
 
 def _bounds(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
+
+
+def _tables(document: dict[str, Any]) -> tuple[Table, ...]:
+    """Shares, interactions, mixtures and what was tried of unreported axes; scores and differences are fractions."""
+
+    def columns(*ids: str) -> tuple[Column, ...]:
+        return tuple(Column(id, id.replace("_", " ").capitalize()) for id in ids)
+
+    def switched(share: Mapping[str, Any]) -> str:
+        changes = [(held["name"], value_text(held["from"]), value_text(held["to"])) for held in share["changes"]]
+        return "; ".join(f"{name}: {first} → {second}" for name, first, second in changes)
+
+    shares: list[Sequence[Cell]] = [
+        (held["of"], held["share"], *held["interval"], held["verdict"], switched(held), "; ".join(held["because"]))
+        for held in document["shares"]
+    ]
+    interactions: list[Sequence[Cell]] = [
+        (*held["of"], held["interaction"], *held["interval"], held["verdict"]) for held in document["interactions"]
+    ]
+    mixtures: list[Sequence[Cell]] = [
+        (" ".join(held["switched"]), held["score"], *held["score_interval"]) for held in document["mixtures"]
+    ]
+    tried: list[Sequence[Cell]] = [
+        (
+            "; ".join(f"{axis}: {value_text(value)}" for axis, value in held["values"].items()),
+            held["difference"], *held["interval"],
+        )
+        for held in (document["not_reported"] or {}).get("tried", ())
+    ]  # fmt: skip
+    of_shares = columns("of", "share", *BOUNDS, "verdict", "switched", "because")
+    of_interactions = columns("first", "second", "interaction", *BOUNDS, "verdict")
+    of_tried = columns("values", "difference", *BOUNDS)
+    return (
+        Table.of_rows("shares", "Shares", "shares", of_shares, shares),
+        Table.of_rows("interactions", "Interactions", "pairs", of_interactions, interactions),
+        Table.of_rows("mixtures", "Mixtures", "mixtures", columns("switched_to_b", "score", *BOUNDS), mixtures),
+        Table.of_rows("not-reported", "What is not reported", "values", of_tried, tried),
+    )

@@ -1,4 +1,4 @@
-"""Reports: the two template engines. Everything a template prints is escaped for the language it prints in.
+"""Reports: from a template to a whole page. Everything a template prints is escaped for the language it prints in.
 
 HTML uses the autoescape of jinja2. Markdown has no such thing, so a `finalize` hook escapes each printed value; what is
 Markdown on purpose says so by its type.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from suite import __version__
 from suite.reports import numbers
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
@@ -24,8 +27,37 @@ class Markdown(str):
     """Text that is Markdown already."""
 
 
+SIGNS = {
+    "good": Markdown("✅"),
+    "bad": Markdown("❌"),
+    "doubtful": Markdown("⚠️"),
+    "quiet": Markdown("◯"),
+}
+
+
+def html_page(template: str, *, embedded: Any, embedded_name: str, embedded_id: str = "data", **context: Any) -> str:
+    """A page that loads nothing; `embedded` is what it shows, as JSON in the element of that id."""
+    return (
+        _html_engine()
+        .get_template(template)
+        .render(
+            version=__version__,
+            embedded=embedded,
+            embedded_name=embedded_name,
+            embedded_id=embedded_id,
+            **context,
+        )
+    )
+
+
+def markdown_page(template: str, **context: Any) -> str:
+    """A page of Markdown; lines that a template leaves empty are not."""
+    text = _markdown_engine().get_template(template).render(**context)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
 @cache
-def html_engine() -> Environment:
+def _html_engine() -> Environment:
     """Autoescape on for every template, undefined names are errors, JSON is escaped for a script element."""
     engine = Environment(
         loader=PackageLoader("suite.reports"),
@@ -41,7 +73,7 @@ def html_engine() -> Environment:
 
 
 @cache
-def markdown_engine() -> Environment:
+def _markdown_engine() -> Environment:
     """Values are escaped by `finalize`; undefined names are errors."""
     engine = Environment(
         loader=PackageLoader("suite.reports"),
@@ -53,6 +85,7 @@ def markdown_engine() -> Environment:
     )
     engine.filters.update(_FILTERS)
     engine.filters["code"] = code
+    engine.globals.update(sign=SIGNS, strong=strong, emphasis=emphasis, downloads=downloads)
     return engine
 
 
@@ -84,6 +117,19 @@ def code(value: object) -> Markdown:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text or not text else ""
     return Markdown(f"{fence}{pad}{text}{pad}{fence}")
+
+
+def strong(text: object) -> Markdown:
+    return Markdown(f"**{escape_markdown(text)}**")
+
+
+def emphasis(text: object) -> Markdown:
+    return Markdown(f"*{escape_markdown(text)}*")
+
+
+def downloads(files: Iterable[str]) -> Markdown:
+    """Files beside a page as links; their names are the suite's own."""
+    return Markdown(", ".join(f"[{file}]({file})" for file in files))
 
 
 _FILTERS = {

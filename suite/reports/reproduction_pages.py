@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from suite import __version__
 from suite.claims import Published
 from suite.claims.compare import Line
 from suite.claims.reproduce import Answer, Reproduction, Said
-from suite.reports.collection.table import Cell, Column, Table, table_files
-from suite.reports.pages import SIGNS
-from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
-from suite.reports.reproduction_page import ReproductionPage, reproduction_page
+from suite.reports.rendering import html_page, markdown_page
+from suite.reports.reproduction_page import reproduction_page
+from suite.reports.table import Cell, Column, Table, files_of
 
 PAGE, TWIN = "reproduction.html", "reproduction.md"
 
@@ -32,11 +29,19 @@ NEEDS = tuple(Column(id, id.capitalize()) for id in ("table", "title", "claims",
 def reproduction_files(published: Published, found: Reproduction, *, home: str = "") -> dict[str, str | bytes]:
     """File name -> content: the page, its twin, and its tables. `home` is where the page leads back to."""
     page = reproduction_page(published, found)
-    files: dict[str, str | bytes] = {}
-    for table in _tables(found):
-        files |= table_files(table) if len(table) else {}
+    files = files_of(_tables(found))
     names = sorted(files)
-    return {PAGE: _html(page, found, names, home), TWIN: _markdown(page, names)} | files
+    html = html_page(
+        "reproduction.html.j2",
+        title=f"{page.scope} · published and reproduced",
+        page=page,
+        files=names,
+        home=home,
+        embedded=reproduction_document(found),
+        embedded_name="reproduction",
+        embedded_id="reproduction",
+    )
+    return {PAGE: html, TWIN: markdown_page("reproduction.md.j2", page=page, files=names)} | files
 
 
 def reproduction_document(found: Reproduction) -> dict[str, Any]:
@@ -137,43 +142,7 @@ def _tables(found: Reproduction) -> tuple[Table, ...]:
         (held.table, held.title, held.claims, held.why, "; ".join(held.needs)) for held in found.left
     ]
     return (
-        _table("lines", "Published and reproduced", LINES, lines),
-        _table("statements", "In words", SAID, said),
-        _table("not-reproduced", "Numbers that are not reproduced", NEEDS, left),
+        Table.of_rows("lines", "Published and reproduced", "lines", LINES, lines),
+        Table.of_rows("statements", "In words", "statements", SAID, said),
+        Table.of_rows("not-reproduced", "Numbers that are not reproduced", "tables", NEEDS, left),
     )
-
-
-def _table(name: str, title: str, columns: tuple[Column, ...], rows: list[tuple[Cell, ...]]) -> Table:
-    cells = tuple([row[place] for row in rows] for place in range(len(columns)))
-    return Table(name, title, name, columns, cells)
-
-
-def _html(page: ReproductionPage, found: Reproduction, files: list[str], home: str) -> str:
-    return (
-        html_engine()
-        .get_template("reproduction.html.j2")
-        .render(
-            title=f"{page.scope} · published and reproduced",
-            page=page,
-            files=files,
-            home=home,
-            version=__version__,
-            embedded_name="reproduction",
-            embedded_id="reproduction",
-            embedded=reproduction_document(found),
-        )
-    )
-
-
-def _markdown(page: ReproductionPage, files: list[str]) -> str:
-    text = (
-        markdown_engine()
-        .get_template("reproduction.md.j2")
-        .render(
-            page=page,
-            sign=SIGNS,
-            strong=lambda text: Markdown(f"**{escape_markdown(text)}**"),
-            downloads=Markdown(", ".join(f"[{file}]({file})" for file in files)),
-        )
-    )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

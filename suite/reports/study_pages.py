@@ -1,23 +1,44 @@
-"""Reports: the page of a study, as HTML and as Markdown. Apart from the other pages, which know nothing of studies."""
+"""Reports: a study as an HTML page, as Markdown, and as the files beside both. Other pages know of no studies."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from suite import __version__
-from suite.reports.pages import SIGNS
-from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
+from suite.records import Record
+from suite.reports.rendering import html_page, markdown_page
 from suite.reports.study_page import study_page
-from suite.studies.evidence import Evidence
+from suite.reports.table import Cell, Column, Table, files_of
+from suite.statistics import Interval
+from suite.studies.evidence import Evidence, Measured
 from suite.studies.expectations import Answer
+from suite.studies.matching import groups
 from suite.studies.remarks import NO_REMARKS, Remarks
 from suite.studies.states import CellResult
 from suite.studies.study import Study
 
+PAGE, TWIN = "study.html", "study.md"
 
-def render_study_html(
+CELL = (
+    Column("state", "State"), Column("method", "Method"), Column("score", "Score"), Column("float_score", "Float"),
+    Column("difference", "Difference to float"), Column("low", "95 % low"), Column("high", "95 % high"),
+    Column("weight_bits", "Bits of a weight"), Column("activation_bits", "Bits of an activation"),
+    Column("model_bytes", "Bytes"), Column("seconds", "Seconds"), Column("run_id", "Run"), Column("message", "Message"),
+    Column("stale", "Not of today"),
+)  # fmt: skip
+SCORE = (
+    Column("seeds", "Seeds"), Column("score", "Score"), Column("score_low", "95 % low"),
+    Column("score_high", "95 % high"), Column("difference", "Difference to float"), Column("low", "95 % low"),
+    Column("high", "95 % high"), Column("missing", "Why there is none"),
+)  # fmt: skip
+EXPECTATION = (
+    Column("id", "Expectation"), Column("says", "Says"), Column("verdict", "Verdict"), Column("detail", "Detail"),
+    Column("what", "Compared"), Column("estimate", "Estimate"), Column("low", "95 % low"), Column("high", "95 % high"),
+    Column("finding", "Finding"), Column("resolved", "Verdict of the comparison"),
+)  # fmt: skip
+
+
+def study_files(
     study: Study,
     size: str,
     results: Sequence[CellResult],
@@ -25,40 +46,21 @@ def render_study_html(
     answers: Sequence[Answer],
     command: str,
     remarks: Remarks = NO_REMARKS,
-) -> str:
-    """The whole page: it loads nothing, and embeds the study, its cells and its answers as JSON."""
+) -> dict[str, str | bytes]:
+    """File name -> content: the page, which embeds the study, its cells and its answers; its twin; its tables."""
     page = study_page(study, size, results, evidence, answers, command, remarks)
-    return (
-        html_engine()
-        .get_template("study.html.j2")
-        .render(
-            title=f"{study.title} · study",
-            page=page,
-            version=__version__,
-            embedded_name="study",
-            embedded_id="study",
-            embedded=study_document(study, size, results, answers),
-        )
+    files = files_of((_cells(results), _scores(results, evidence), _expectations(answers)))
+    names = sorted(files)
+    html = html_page(
+        "study.html.j2",
+        title=f"{study.title} · study",
+        page=page,
+        files=names,
+        embedded=study_document(study, size, results, answers),
+        embedded_name="study",
+        embedded_id="study",
     )
-
-
-def render_study_markdown(
-    study: Study,
-    size: str,
-    results: Sequence[CellResult],
-    evidence: Evidence,
-    answers: Sequence[Answer],
-    command: str,
-    remarks: Remarks = NO_REMARKS,
-) -> str:
-    """The same page as Markdown; figures are left to the other page, their numbers stand in the tables."""
-    page = study_page(study, size, results, evidence, answers, command, remarks)
-    text = (
-        markdown_engine()
-        .get_template("study.md.j2")
-        .render(page=page, sign=SIGNS, strong=lambda text: Markdown(f"**{escape_markdown(text)}**"))
-    )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return {PAGE: html, TWIN: markdown_page("study.md.j2", page=page, files=names)} | files
 
 
 def study_document(study: Study, size: str, results: Sequence[CellResult], answers: Sequence[Answer]) -> dict[str, Any]:
@@ -106,3 +108,64 @@ def study_document(study: Study, size: str, results: Sequence[CellResult], answe
             for held in answers
         ],
     }
+
+
+def _factors(results: Sequence[CellResult]) -> tuple[str, ...]:
+    """What varies anywhere in the study, the part first; a cell leaves empty what its part does not vary."""
+    return tuple(dict.fromkeys(name for result in results for name in result.cell.levels))
+
+
+def _of_factors(factors: Sequence[str]) -> tuple[Column, ...]:
+    return tuple(Column(f"level.{name}", name) for name in factors)
+
+
+def _cells(results: Sequence[CellResult]) -> Table:
+    """One row a cell."""
+    factors = _factors(results)
+    rows: list[tuple[Cell, ...]] = []
+    for result in results:
+        cell, record = result.cell, result.record
+        levels = (cell.levels.get(name, "") for name in factors)
+        found = (*_measured(record), result.seconds, record.run_id if record is not None else "")
+        state = (result.state.value, cell.card.method.id)
+        rows.append((cell.id, *levels, cell.seed, *state, *found, result.message, result.stale))
+    columns = (Column("cell", "Cell"), *_of_factors(factors), Column("seed", "Seed"), *CELL)
+    return Table.of_rows("cells", "Cells", "cells", columns, rows)
+
+
+def _measured(record: Record | None) -> tuple[Cell, ...]:
+    if record is None:
+        return (None,) * 8
+    interval = record.difference_interval or (None, None)
+    costs = (record.average_weight_bits, record.average_activation_bits, record.model_bytes)
+    return record.score, record.float_score, record.difference, *interval, *costs
+
+
+def _scores(results: Sequence[CellResult], evidence: Evidence) -> Table:
+    """One row for cells that differ in the seed alone: their mean, with its interval."""
+    factors = _factors(results)
+    rows: list[tuple[Cell, ...]] = []
+    for group in groups([result.cell for result in results]):
+        found = evidence.of(group)
+        levels = (group.levels.get(name, "") for name in factors)
+        if isinstance(found, Measured):
+            told: tuple[Cell, ...] = (*_bounds(found.score()), *_bounds(found.loss()), "")
+        else:
+            told = (*(None,) * 6, found.reason)
+        rows.append((group.id, *levels, len(group.cells), *told))
+    columns = (Column("group", "Cells"), *_of_factors(factors), *SCORE)
+    return Table.of_rows("scores", "Scores over seeds", "scores", columns, rows)
+
+
+def _expectations(answers: Sequence[Answer]) -> Table:
+    """One row for every comparison that an expectation rests on."""
+    rows: list[tuple[Cell, ...]] = []
+    for held in answers:
+        told = (held.expectation.id, held.expectation.says, held.verdict.value, held.detail)
+        compared = [(row.what, *_bounds(row.interval), row.says, row.verdict.value) for row in held.compared]
+        rows += [(*told, *row) for row in compared or [("", *_bounds(None), "", "")]]
+    return Table.of_rows("expectations", "Expectations", "comparisons", EXPECTATION, rows)
+
+
+def _bounds(interval: Interval | None) -> tuple[Cell, ...]:
+    return (None,) * 3 if interval is None else (interval.estimate, interval.low, interval.high)

@@ -96,7 +96,7 @@ def locked(folder: Path, study: str) -> Iterator[None]:
                 raise
             raise StudyError(
                 f"another process is running the study '{study}' here",
-                hint="`suite study status` shows how far it is; use another --out to run it beside",
+                hint="`suite study status` shows how far it is; use another --runs to run it beside",
             ) from None
         try:
             yield

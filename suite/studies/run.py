@@ -156,7 +156,7 @@ class _Run:
         threads = str(self.conditions.threads)
         return Job(
             id=cell.id,
-            arguments=[*evaluate_arguments(cell, self.conditions, card), "--out", str(self.conditions.runs), "--json"],
+            arguments=[*evaluate_arguments(cell, self.conditions, card), "--runs", str(self.conditions.runs), "--json"],
             output=log.with_suffix(".json"),
             log=log,
             environment={

@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from suite.axes import AXES
@@ -134,8 +135,13 @@ def test_ranked_anyway_says_so_in_json(store: Store, capsys: pytest.CaptureFixtu
 
 def test_out_writes_both_pages_whole(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "lsq", "rtn", "--out", "new/folder")
-    assert sorted(path.name for path in (tmp_path / "new/folder").iterdir()) == ["comparison.html", "comparison.md"]
-    assert found["files"] == ["new/folder/comparison.html", "new/folder/comparison.md"]
+    written = sorted(path.name for path in (tmp_path / "new/folder").iterdir())
+    assert {"comparison.html", "comparison.md", "results.csv", "results.json", "axes.csv"} <= set(written)
+    assert sorted(found["files"]) == [f"new/folder/{name}" for name in written]
+    results = pandas.read_csv(tmp_path / "new/folder/results.csv").set_index("letter")
+    assert list(results["method"]) == [entry["method"] for entry in found["entries"]]
+    axes = pandas.read_csv(tmp_path / "new/folder/axes.csv").set_index("axis")
+    assert sorted(axes.index[axes["differs"] == "yes"]) == sorted(row["axis"] for row in found["differences"])
     html = (tmp_path / "new/folder/comparison.html").read_text(encoding="utf-8")
     assert html.startswith("<!doctype html>")
     assert html.endswith("</html>")

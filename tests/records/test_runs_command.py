@@ -87,6 +87,17 @@ def test_where_no_run_is_such_a_one_it_says_how_many_there_are(root: Path, capsy
     assert out.startswith("none of the 2 runs in ")
 
 
+def test_the_folder_may_stand_before_the_command_and_after_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SUITE_RUNS")
+    before = answer(capsys, "--runs", str(root), "list", "--json")
+    after = answer(capsys, "list", "--json", "--runs", str(root))
+    both = answer(capsys, "--runs", str(root.parent / "none"), "list", "--json", "--runs", str(root))
+    assert before == after == both
+    assert len(json.loads(after[1])) == 2
+
+
 def test_list_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = answer(capsys, "--runs", str(tmp_path / "none"), "list")
     assert (code, out.startswith("no runs in")) == (0, True)

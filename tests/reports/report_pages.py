@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
@@ -10,7 +10,7 @@ from bits_samples import ASYMMETRIC_FIRST, FLOAT_FIRST, per_layer, per_weight
 from report_samples import make_card, make_entry, make_record, make_transcribed
 
 from suite.records import Status
-from suite.reports import entry_of, render_card_html, render_comparison_html
+from suite.reports import Entry, comparison_files, entry_of, render_card_html
 
 VOID = {"meta", "br", "line", "circle", "rect"}
 
@@ -81,6 +81,14 @@ def many_entries() -> list[Any]:
     ]
 
 
+def comparison_html(entries: Sequence[Entry], *, rank_anyway: bool = False) -> str:
+    return str(comparison_files(entries, rank_anyway=rank_anyway)["comparison.html"])
+
+
+def comparison_markdown(entries: Sequence[Entry], *, rank_anyway: bool = False) -> str:
+    return str(comparison_files(entries, rank_anyway=rank_anyway)["comparison.md"])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "verified": lambda: render_card_html(make_card(), make_record()),
     "contradicted": contradicted_page,
@@ -91,7 +99,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "bits of layers": lambda: render_card_html(make_card(), make_record(bits=per_layer().to_dict())),
     "bits of many": lambda: render_card_html(None, make_record(bits=per_weight(60, first=ASYMMETRIC_FIRST).to_dict())),
     "record alone": lambda: render_card_html(None, make_record()),
-    "comparable": lambda: render_comparison_html([make_entry("lsq"), make_entry("rtn", score=0.8)]),
-    "not comparable": lambda: render_comparison_html(many_entries()),
-    "ranked anyway": lambda: render_comparison_html(many_entries(), rank_anyway=True),
+    "comparable": lambda: comparison_html([make_entry("lsq"), make_entry("rtn", score=0.8)]),
+    "not comparable": lambda: comparison_html(many_entries()),
+    "ranked anyway": lambda: comparison_html(many_entries(), rank_anyway=True),
 }

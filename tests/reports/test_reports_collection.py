@@ -27,8 +27,8 @@ from suite.reports.collection.fronts import pareto
 from suite.reports.collection.matching import METHOD, contrasts
 from suite.reports.collection.pages import PAGE, TWIN, records_files
 from suite.reports.collection.runs import Collection, Run, collect, run_of
-from suite.reports.collection.table import Column, Table, page_data, table_files
 from suite.reports.rendering import script_hash
+from suite.reports.table import Column, Table, page_data, table_files
 from suite.statistics import over_seeds, paired_difference
 
 NOTHING: dict[str, Any] = {}

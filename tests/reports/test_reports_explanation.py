@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import re
@@ -10,16 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from report_pages import Page
 
 from suite.axes import NOT_REPORTED, Setting
 from suite.reports.explanation_page import explanation_page
-from suite.reports.explanation_pages import (
-    explanation_document,
-    render_explanation_html,
-    render_explanation_markdown,
-)
+from suite.reports.explanation_pages import PAGE, TWIN, explanation_document, explanation_files
 from suite.reports.explanation_words import sentences
 from suite.reports.waterfall import waterfall
 from suite.studies.explaining.completing import completed
@@ -57,7 +55,8 @@ def explanation(runs: Path, first_title: str = "four bits", seeds: tuple[int, ..
 
 def pages(found: Explanation) -> tuple[str, str]:
     page = explanation_page(found, COMMAND)
-    return render_explanation_html(found, page), render_explanation_markdown(page)
+    files = explanation_files(found, page)
+    return str(files[PAGE]), str(files[TWIN])
 
 
 def test_both_pages_and_the_terminal_say_what_was_planted(tmp_path):
@@ -97,12 +96,29 @@ def test_the_document_adds_up_and_names_every_run(tmp_path):
     assert held["not_reported"] is None
 
 
+def test_tables_lie_beside_the_page_and_say_the_same(tmp_path):
+    found = explanation(tmp_path)
+    files = explanation_files(found, explanation_page(found, COMMAND))
+    linked = {value for _, value in Page(str(files[PAGE])).attributes("href") if not value.startswith("#")}
+    assert linked == set(files) - {PAGE, TWIN}
+    shares = pandas.read_csv(io.StringIO(files["shares.csv"])).set_index("of")
+    assert shares.loc["weight_bits", "share"] == pytest.approx(0.13)
+    assert shares.loc["weight_bits", "low"] < 0.13 < shares.loc["weight_bits", "high"]
+    assert shares.loc["weight_bits", "switched"] == "weight_bits: 4 → 8"
+    mixtures = pandas.read_json(io.StringIO(files["mixtures.json"]), orient="split")
+    assert mixtures["score"].tolist()[0] == pytest.approx(0.6)
+    assert len(mixtures) == 8
+
+
 def test_the_page_is_whole_and_says_its_figure_aloud(tmp_path):
     html, _ = pages(explanation(tmp_path))
     page = Page(html)
     assert page.open == []
-    for name in ("src", "href"):
-        assert all(value.startswith("#") for _, value in page.attributes(name))
+    assert page.attributes("src") == []
+    tables = {
+        f"{name}.{kind}" for name in ("shares", "interactions", "mixtures") for kind in ("csv", "json", "parquet")
+    }
+    assert all(value.startswith("#") or value in tables for _, value in page.attributes("href"))
     ids = [value for _, value in page.attributes("id")]
     assert len(ids) == len(set(ids))
     labels = [value for tag, value in page.attributes("aria-label") if tag == "svg"]

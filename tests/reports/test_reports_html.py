@@ -6,12 +6,17 @@ import json
 import re
 
 import pytest
-from report_pages import PAGES, Page, contradicted_page, diverged_page, many_entries
+from report_pages import PAGES, Page, comparison_html, contradicted_page, diverged_page, many_entries
 from report_samples import PLAN, make_card, make_entry, make_record, make_transcribed
 
 from suite.axes import AXES
-from suite.reports import render_card_html, render_comparison_html
+from suite.reports import render_card_html
 from suite.reports.card_page import is_web_address
+
+
+def is_table(target: str) -> bool:
+    """A file that lies beside the page."""
+    return re.fullmatch(r"(results|axes)\.(csv|json|parquet)", target) is not None
 
 
 @pytest.fixture(params=PAGES)
@@ -33,13 +38,13 @@ def test_nothing_is_loaded_from_anywhere(html: str) -> None:
     assert any(value.startswith("default-src 'none'") for _, value in page.attributes("content"))
     for tag, target in page.attributes("href"):
         assert tag == "a"
-        assert target.startswith("#") or is_web_address(target)
+        assert target.startswith("#") or is_web_address(target) or is_table(target)
 
 
 def test_links_out_carry_no_opener(html: str) -> None:
     for tag, attributes in Page(html).elements:
         held = dict(attributes)
-        if tag == "a" and not (held["href"] or "").startswith("#"):
+        if tag == "a" and not (held["href"] or "").startswith("#") and not is_table(held["href"] or ""):
             assert held["rel"] == "noopener noreferrer"
 
 
@@ -134,7 +139,7 @@ def test_every_difference_stands_beside_its_interval() -> None:
         in page.text
     )
     entries = [make_entry("a", score=0.93), make_entry("b", score=0.925), make_entry("c", score=0.9)]
-    comparison = Page(render_comparison_html(entries))
+    comparison = Page(comparison_html(entries))
     differences = re.findall(r"[−+]?\d+\.\d\d points", comparison.text)
     intervals = re.findall(r"points \[[−+]?\d+\.\d\d, [−+]?\d+\.\d\d\]", comparison.text)
     assert len(differences) == len(intervals) == 5
@@ -142,7 +147,7 @@ def test_every_difference_stands_beside_its_interval() -> None:
 
 
 def test_what_is_not_comparable_is_not_ranked() -> None:
-    page = Page(render_comparison_html(many_entries()))
+    page = Page(comparison_html(many_entries()))
     assert "Not comparable, so not ranked" in page.text
     assert "Rank" not in [text.strip() for text in page.texts]
     assert "to the row above" not in page.text
@@ -150,7 +155,7 @@ def test_what_is_not_comparable_is_not_ranked() -> None:
 
 
 def test_ranked_anyway_says_not_comparable_beside_every_number() -> None:
-    html = render_comparison_html(many_entries(), rank_anyway=True)
+    html = comparison_html(many_entries(), rank_anyway=True)
     table = html[html.index('<table class="results">') : html.index("</table>")]
     rows = table.split("<tr>")[2:]
     assert len(rows) == 3
@@ -163,6 +168,6 @@ def test_ranked_anyway_says_not_comparable_beside_every_number() -> None:
 
 def test_the_grid_marks_exactly_the_cells_that_differ() -> None:
     entries = [make_entry("a"), make_entry("b"), make_entry("c", changes={"weight_bits": 4})]
-    html = render_comparison_html(entries)
+    html = comparison_html(entries)
     assert html.count('class="other"') == 1
     assert "Different in 1 of" in html

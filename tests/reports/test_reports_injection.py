@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from report_pages import Page
+from report_pages import Page, comparison_html
 from report_samples import audit_of, make_card, make_entry, make_record, make_transcribed
 
 from suite.axes import AXES, Setting
 from suite.cards import Card, MethodChoice
 from suite.errors import RecordError
 from suite.records import Record, Status
-from suite.reports import entry_of, render_card_html, render_comparison_html
+from suite.reports import entry_of, render_card_html
 
 PAYLOADS = [
     '"><script>alert(1)</script>',
@@ -127,7 +127,7 @@ def test_every_text_of_a_comparison_is_shown_as_text(field: str, rank_anyway: bo
     def page(text: str) -> Page:
         card = field in CARD_FIELDS
         hostile = entry_of(hostile_card(field, text)) if card else entry_of(None, hostile_record(field, text))
-        return Page(render_comparison_html([hostile, make_entry("rtn")], rank_anyway=rank_anyway))
+        return Page(comparison_html([hostile, make_entry("rtn")], rank_anyway=rank_anyway))
 
     expected, found = page(PLAIN), page(" ".join(PAYLOADS))
     assert found.skeleton == expected.skeleton

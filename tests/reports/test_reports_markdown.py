@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 from markdown_it import MarkdownIt
-from report_pages import many_entries
+from report_pages import comparison_markdown, many_entries
 from report_samples import audit_of, make_card, make_entry, make_record, make_transcribed
 
 from suite.axes import AXES, Setting
 from suite.cards import MethodChoice
 from suite.records import Record
-from suite.reports import entry_of, render_card_markdown, render_comparison_markdown
+from suite.reports import entry_of, render_card_markdown
 from suite.reports.rendering import code, escape_markdown
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -81,7 +81,7 @@ def test_every_text_of_a_comparison_stays_text(payload: str) -> None:
     def page(text: str) -> str:
         hostile = replace(make_entry("lsq"), title=text, task=text, model=text, command=text, message=text)
         silent = entry_of(make_transcribed(title=text, values={**make_transcribed().values, "baseline_weights": text}))
-        return render_comparison_markdown([hostile, make_entry("rtn"), silent], rank_anyway=True)
+        return comparison_markdown([hostile, make_entry("rtn"), silent], rank_anyway=True)
 
     assert shape(page(payload)) == shape(page("ordinary words"))
 
@@ -107,10 +107,10 @@ def test_a_transcribed_card_shows_what_is_not_reported() -> None:
 
 
 def test_what_is_not_comparable_is_not_ranked_unless_asked() -> None:
-    refused = render_comparison_markdown(many_entries())
+    refused = comparison_markdown(many_entries())
     assert "| rank |" not in refused
     assert "Not comparable, so not ranked" in refused
-    asked = render_comparison_markdown(many_entries(), rank_anyway=True)
+    asked = comparison_markdown(many_entries(), rank_anyway=True)
     rows = [line for line in asked.splitlines() if line.startswith(("| 1", "| 2", "| 3"))]
     assert len(rows) == 3
     for row in rows:
@@ -122,7 +122,7 @@ def test_what_is_not_comparable_is_not_ranked_unless_asked() -> None:
 
 
 def test_comparable_entries_are_ranked_with_their_intervals() -> None:
-    page = render_comparison_markdown([make_entry("a", score=0.945), make_entry("b", score=0.94)])
+    page = comparison_markdown([make_entry("a", score=0.945), make_entry("b", score=0.94)])
     assert "not resolved" in page
     assert page.count("1–2") == 2
     assert "not comparable" not in page
@@ -131,9 +131,9 @@ def test_comparable_entries_are_ranked_with_their_intervals() -> None:
 TWINS = {
     "verified": lambda: render_card_markdown(make_card(), make_record()),
     "transcribed": lambda: render_card_markdown(make_transcribed()),
-    "comparable": lambda: render_comparison_markdown([make_entry("a"), make_entry("b")]),
-    "not comparable": lambda: render_comparison_markdown(many_entries()),
-    "ranked anyway": lambda: render_comparison_markdown(many_entries(), rank_anyway=True),
+    "comparable": lambda: comparison_markdown([make_entry("a"), make_entry("b")]),
+    "not comparable": lambda: comparison_markdown(many_entries()),
+    "ranked anyway": lambda: comparison_markdown(many_entries(), rank_anyway=True),
 }
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from report_pages import Page
 
 from suite.records import Status
 from suite.reports.study_charts import BOTTOM, TOP, Score, panel, x_places
-from suite.reports.study_pages import render_study_html, render_study_markdown
+from suite.reports.study_pages import PAGE, TWIN, study_files
 from suite.studies import Study, expand
 from suite.studies.expectations import answers
 from suite.studies.remarks import NO_REMARKS, Remarks
@@ -22,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
 from study_samples import FLOAT_SCORE, STUDY, evidence_of, sample
 
 COMMAND = "suite study run sample.yaml --size smoke --jobs 2"
+TABLES = {f"{name}.{kind}" for name in ("cells", "expectations", "scores") for kind in ("csv", "json", "parquet")}
 REFERENCE = """references:
   - {id: theirs, says: somebody else, where: {method: good, bits: 4}, scores: [0.79, 0.81]}
 expectations:"""
@@ -33,14 +37,16 @@ def scores(cell: Any) -> Any:
     return {"good": 0.85, "bad": 0.7}[cell.levels["method"]] - (0.2 if cell.levels["bits"] == "2" else 0.0)
 
 
-def pages(study: Study, runs: Path, given: Any = scores, remarks: Remarks = NO_REMARKS) -> tuple[str, str]:
+def files_of(study: Study, runs: Path, given: Any = scores, remarks: Remarks = NO_REMARKS) -> dict[str, str | bytes]:
     cells = expand(study, "smoke")
     results, evidence = evidence_of(cells, given, runs)
     found = answers(study, "smoke", cells, evidence)
-    return (
-        render_study_html(study, "smoke", results, evidence, found, COMMAND, remarks),
-        render_study_markdown(study, "smoke", results, evidence, found, COMMAND, remarks),
-    )
+    return study_files(study, "smoke", results, evidence, found, COMMAND, remarks)
+
+
+def pages(study: Study, runs: Path, given: Any = scores, remarks: Remarks = NO_REMARKS) -> tuple[str, str]:
+    files = files_of(study, runs, given, remarks)
+    return str(files[PAGE]), str(files[TWIN])
 
 
 @pytest.fixture
@@ -66,15 +72,35 @@ def test_both_pages_say_what_was_measured(both: tuple[str, str]) -> None:
         assert "weight_range" in text
 
 
+def test_tables_lie_beside_the_page_and_say_the_same(tmp_path: Path) -> None:
+    study = sample(STUDY)
+    files = files_of(study, tmp_path)
+    linked = {value for _, value in Page(str(files[PAGE])).attributes("href") if not value.startswith("#")}
+    assert linked == set(files) - {PAGE, TWIN}
+    tables = {name: pandas.read_csv(io.StringIO(str(files[f"{name}.csv"]))) for name in ("cells", "scores")}
+    cells, means = tables["cells"].set_index("cell"), tables["scores"].set_index("group")
+    assert list(cells.index) == [cell.id for cell in expand(study, "smoke")]
+    assert cells.loc["main.bad.2.s1", "message"] == "the loss is not finite"
+    assert cells.loc["main.bad.2.s1", "state"] == "diverged"
+    assert cells.loc["main.good.4.s0", "level.method"] == "good"
+    assert means.loc["main.good.4", "score"] == pytest.approx(0.85)
+    assert means.loc["main.good.4", "low"] < means.loc["main.good.4", "difference"] < means.loc["main.good.4", "high"]
+    assert "diverged" in means.loc["main.bad.2", "missing"]
+    assert math.isnan(means.loc["main.bad.2", "score"])
+    compared = pandas.read_json(io.StringIO(str(files["expectations.json"])), orient="split")
+    assert set(compared["verdict"]) == {"unresolved at this number of seeds"}
+    assert compared["estimate"].notna().any()
+
+
 def test_the_page_is_whole(both: tuple[str, str]) -> None:
     html = both[0]
     page = Page(html)
     assert page.open == []
-    for name in ("src", "href"):
-        assert all(value.startswith("#") for _, value in page.attributes(name))
+    assert page.attributes("src") == []
+    assert all(value.startswith("#") or value in TABLES for _, value in page.attributes("href"))
     ids = [value for _, value in page.attributes("id")]
     assert len(ids) == len(set(ids))
-    targets = {value[1:] for _, value in page.attributes("href")}
+    targets = {value[1:] for _, value in page.attributes("href") if value.startswith("#")}
     assert targets <= set(ids)
     embedded = json.loads(page.raw["script"])
     assert embedded["text"].startswith("study: 1")

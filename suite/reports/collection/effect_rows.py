@@ -10,7 +10,7 @@ from suite.reports.charts import Figure, Strip, differences_figure
 from suite.reports.collection.effects import Effect
 from suite.reports.collection.matching import METHOD
 from suite.reports.collection.runs import Run
-from suite.reports.collection.table import Cell, Column, Table
+from suite.reports.table import Cell, Column, Table
 
 MOST_PAIRS = 3_000
 MOST_OF_METHODS, MOST_OF_AN_AXIS = 6, 3
@@ -158,5 +158,4 @@ def pairs_table(judged: Sequence[Effect], runs: Sequence[Run]) -> Table:
         Column("run_from", "Run from"),
         Column("run_to", "Run to"),
     )
-    cells = tuple(list(held) for held in zip(*rows, strict=True)) if rows else tuple([] for _ in columns)
-    return Table("pairs", "Matched pairs", "matched pairs", columns, cells)
+    return Table.of_rows("pairs", "Matched pairs", "matched pairs", columns, rows)

@@ -19,7 +19,7 @@ from suite.reports.collection.effect_rows import (
 from suite.reports.collection.effects import MOST_CONTRASTS, Effect, effects
 from suite.reports.collection.matching import contrasts
 from suite.reports.collection.runs import Collection
-from suite.reports.collection.table import Table
+from suite.reports.table import Table
 
 NOT_COMPARED = "Only runs that completed and that no audit contradicts are put into pairs."
 

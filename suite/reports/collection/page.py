@@ -24,7 +24,7 @@ from suite.reports.collection.fronts import TaskFronts, all_fronts
 from suite.reports.collection.matching import contrasts
 from suite.reports.collection.runs import Collection, Problem, Run
 from suite.reports.collection.runs_table import column_of, runs_table
-from suite.reports.collection.table import Cell, Table
+from suite.reports.table import Cell, Table
 from suite.reports.trajectories import Trajectory, trajectory
 
 MOST_RUNS = 12_000

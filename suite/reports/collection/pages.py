@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-from suite import __version__
 from suite.reports.collection.effects_page import effects_page
 from suite.reports.collection.page import Figures, RecordsPage, records_page
 from suite.reports.collection.runs import Collection, Run
-from suite.reports.collection.table import page_data, table_files
-from suite.reports.pages import SIGNS
-from suite.reports.rendering import Markdown, escape_markdown, html_engine, markdown_engine
+from suite.reports.rendering import html_page, markdown_page
+from suite.reports.table import page_data, table_files
 
 PAGE, TWIN = "runs.html", "runs.md"
 EFFECTS_PAGE, EFFECTS_TWIN = "effects.html", "effects.md"
@@ -37,33 +34,17 @@ def effects_files(collection: Collection, command: str) -> dict[str, str | bytes
     page = effects_page(collection, command)
     tables = {table.name: table_files(table) for table in (page.effects, page.pairs) if len(table)}
     names = {table.name: sorted(tables.get(table.name, ())) for table in (page.effects, page.pairs)}
-    html = (
-        html_engine()
-        .get_template("effects.html.j2")
-        .render(
-            title=page.title,
-            page=page,
-            files=names,
-            version=__version__,
-            embedded_name="pairs",
-            embedded_id="data",
-            embedded={page.pairs.name: page_data(page.pairs)},
-        )
-    )
-    text = (
-        markdown_engine()
-        .get_template("effects.md.j2")
-        .render(
-            page=page,
-            files=names,
-            sign=SIGNS,
-            strong=lambda text: Markdown(f"**{escape_markdown(text)}**"),
-            downloads=downloads,
-        )
+    html = html_page(
+        "effects.html.j2",
+        title=page.title,
+        page=page,
+        files=names,
+        embedded={page.pairs.name: page_data(page.pairs)},
+        embedded_name="pairs",
     )
     files: dict[str, str | bytes] = {
         EFFECTS_PAGE: html,
-        EFFECTS_TWIN: re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",
+        EFFECTS_TWIN: markdown_page("effects.md.j2", page=page, files=names),
     }
     for held in tables.values():
         files |= held
@@ -71,39 +52,17 @@ def effects_files(collection: Collection, command: str) -> dict[str, str | bytes
 
 
 def _html(page: RecordsPage, files: Mapping[str, Sequence[str]], home: str) -> str:
-    return (
-        html_engine()
-        .get_template("records.html.j2")
-        .render(
-            title=page.title,
-            page=page,
-            files=files,
-            home=home,
-            version=__version__,
-            embedded_name="runs",
-            embedded_id="data",
-            embedded={table.name: page_data(table) for table in (page.runs, page.pairs)},
-        )
+    return html_page(
+        "records.html.j2",
+        title=page.title,
+        page=page,
+        files=files,
+        home=home,
+        embedded={table.name: page_data(table) for table in (page.runs, page.pairs)},
+        embedded_name="runs",
     )
 
 
 def _markdown(page: RecordsPage, files: Mapping[str, Sequence[str]], runs: Sequence[Run]) -> str:
     best = sorted(runs, key=lambda run: (run.score is None, -(run.score or 0.0), run.run_id))
-    text = (
-        markdown_engine()
-        .get_template("records.md.j2")
-        .render(
-            page=page,
-            files=files,
-            best=best[:ROWS_OF_MARKDOWN],
-            sign=SIGNS,
-            strong=lambda text: Markdown(f"**{escape_markdown(text)}**"),
-            downloads=downloads,
-        )
-    )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-
-
-def downloads(files: Sequence[str]) -> Markdown:
-    """The files of a table as links; their names are the suite's own."""
-    return Markdown(", ".join(f"[{file}]({file})" for file in files))
+    return markdown_page("records.md.j2", page=page, files=files, best=best[:ROWS_OF_MARKDOWN])

@@ -8,7 +8,7 @@ from typing import Any
 from suite.axes import AXES
 from suite.reports import numbers
 from suite.reports.collection.runs import Run
-from suite.reports.collection.table import MOST_CHOICES, Cell, Column, Table
+from suite.reports.table import MOST_CHOICES, Cell, Column, Table
 
 COLUMNS: tuple[tuple[Column, Callable[[Run], Cell]], ...] = (
     (Column("run", "Run"), lambda run: run.run_id),

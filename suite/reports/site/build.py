@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from suite import __version__
 from suite.claims.reproduce import Reproduction
+from suite.reports.card_pages import render_card_html, render_card_markdown
 from suite.reports.collection.page import Figures
-from suite.reports.collection.pages import PAGE, TWIN, downloads, records_files
+from suite.reports.collection.pages import PAGE, TWIN, records_files
 from suite.reports.collection.runs import Collection, Run
-from suite.reports.collection.table import Cell, Column, Table, page_data, table_files
 from suite.reports.numbers import percent
-from suite.reports.pages import render_card_html, render_card_markdown
-from suite.reports.rendering import html_engine, markdown_engine
+from suite.reports.rendering import html_page, markdown_page
 from suite.reports.reproduction_page import reproduction_page
 from suite.reports.reproduction_pages import PAGE as REPRODUCED
 from suite.reports.reproduction_pages import reproduction_files
 from suite.reports.site.catalogue import Catalogue, MethodPage
+from suite.reports.table import Cell, Column, Table, page_data, table_files
 
 HOME, HOME_TWIN = "index.html", "index.md"
 LIST_ROWS_OF_MARKDOWN = 200
@@ -240,7 +238,7 @@ def _home_files(catalogue: Catalogue, collection: Collection, lists: Sequence[Li
     }
     return {
         HOME: _html("site_home.html.j2", everything, **context),
-        HOME_TWIN: _markdown("site_home.md.j2", **context),
+        HOME_TWIN: markdown_page("site_home.md.j2", **context),
     }
 
 
@@ -254,7 +252,7 @@ def _list_files(page: ListPage) -> dict[str, str | bytes]:
     shown = [place for place, column in enumerate(page.table.columns) if column.shown]
     return {
         page.page: _html("site_list.html.j2", page.table, home=HOME, **context),
-        page.twin: _markdown(
+        page.twin: markdown_page(
             "site_list.md.j2", table=page.table, shown=shown, head=page.table.head(LIST_ROWS_OF_MARKDOWN), **context
         ),
         **files,
@@ -263,21 +261,5 @@ def _list_files(page: ListPage) -> dict[str, str | bytes]:
 
 def _html(template: str, table: Table, **context: Any) -> str:
     """A page with one table, which its script draws from the data that the page embeds."""
-    return (
-        html_engine()
-        .get_template(template)
-        .render(
-            version=__version__,
-            embedded_name=table.things,
-            embedded_id="data",
-            embedded={table.name: page_data(table)},
-            table=table,
-            **context,
-        )
-    )
-
-
-def _markdown(template: str, **context: Any) -> str:
-
-    text = markdown_engine().get_template(template).render(downloads=downloads, **context)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    embedded = {table.name: page_data(table)}
+    return html_page(template, table=table, embedded=embedded, embedded_name=table.things, **context)

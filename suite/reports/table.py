@@ -1,4 +1,4 @@
-"""Reports, collection: a table of any length, small enough to stand in a page as JSON, with its files beside it.
+"""Reports: a table of any length, small enough to stand in a page as JSON, with its files beside it.
 
 A page holds a table by columns. A column is written in whichever of three forms is the shortest: its values as they
 are; its few distinct values once, and for every row the number of one; or texts that share their beginnings with the
@@ -11,7 +11,7 @@ import csv
 import importlib.util
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -55,6 +55,14 @@ class Table:
     def __post_init__(self) -> None:
         if len(self.columns) != len(self.cells) or len({len(held) for held in self.cells}) > 1:
             raise ValueError("a table has one list of cells for every column, all of the same length")
+
+    @classmethod
+    def of_rows(
+        cls, name: str, title: str, things: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
+    ) -> Table:
+        """The same, from rows as they are read."""
+        cells = tuple([row[place] for row in rows] for place in range(len(columns)))
+        return cls(name, title, things, tuple(columns), cells)
 
     def __len__(self) -> int:
         return len(self.cells[0]) if self.cells else 0
@@ -112,6 +120,14 @@ def table_files(table: Table) -> dict[str, str | bytes]:
         buffer = io.BytesIO()
         pandas.DataFrame(dict(zip(names, table.cells, strict=True))).to_parquet(buffer, index=False)
         files[f"{table.name}.parquet"] = buffer.getvalue()
+    return files
+
+
+def files_of(tables: Iterable[Table]) -> dict[str, str | bytes]:
+    """The files of several tables; one without rows has none."""
+    files: dict[str, str | bytes] = {}
+    for table in tables:
+        files |= table_files(table) if len(table) else {}
     return files
 
 

@@ -1,0 +1,42 @@
+"""Options that mean the same in many commands: `--runs` is where runs lie, `--to` the folder for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def store_option(command: Command) -> Command:
+    """Where a command that makes runs puts them, and one that reads runs finds them."""
+    decorate = click.option(
+        "--runs",
+        "--out",
+        "runs",
+        default="runs",
+        show_default=True,
+        envvar="SUITE_RUNS",
+        show_envvar=True,
+        type=FOLDER,
+        help="The folder that holds one folder per run.",
+    )
+    return decorate(command)
+
+
+def runs_option(command: Command) -> Command:
+    """The same for commands that only read, and leave the default to the store."""
+    decorate = click.option(
+        "--runs", "root", type=FOLDER, help="The folder that holds the runs; $SUITE_RUNS or ./runs by default."
+    )
+    return decorate(command)
+
+
+def pages_option(help: str, **more: Any) -> Callable[[Command], Command]:
+    """The folder that pages are written into."""
+    return click.option("--to", "target", type=FOLDER, help=help, **more)
