@@ -65,7 +65,8 @@ class _Assembled:
 
     @property
     def options(self) -> dict[str, Any]:
-        return {**self.shared, **self.own}
+        """What was chosen; nothing (null) takes an earlier choice back."""
+        return {name: value for name, value in {**self.shared, **self.own}.items() if value is not None}
 
     def then(self, choice: Choice) -> _Assembled:
         """The later choice wins; a method's own options are kept only while it stays."""

@@ -46,7 +46,7 @@ AMOUNT = Scalar(Choice(("all", "majority")))
 AXES_SHAPE = Object("axes", {id: Scalar(axis.domain) for id, axis in AXES.items()})
 CHOICES: Mapping[str, Any] = {
     "method": Scalar(METHOD_ID),
-    "options": Table("options", OPTION, AnyScalar()),
+    "options": Table("options", OPTION, AnyScalar(empty=True)),
     "task": Scalar(NAME),
     "model": Scalar(MODEL_ID),
     "axes": AXES_SHAPE,

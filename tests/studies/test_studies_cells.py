@@ -66,6 +66,14 @@ def test_options_said_before_a_method_is_chosen_are_those_of_every_method():
     assert dict(cells["main.bad.4.s0"].method.options) == {"steps": 3, "batch_size": 4}
 
 
+def test_an_option_can_be_taken_back():
+    text = STUDY.replace("  model: digits-resnet\n", "  model: digits-resnet\n  options: {steps: 3, batch_size: 8}\n")
+    text = text.replace("- {id: bad, method: rtn}", "- {id: bad, method: lsq, options: {steps: null, epochs: 2}}")
+    cells = {cell.id: cell.card for cell in expand(sample(text), "smoke")}
+    assert dict(cells["main.good.4.s0"].method.options) == {"steps": 3, "batch_size": 8}
+    assert dict(cells["main.bad.4.s0"].method.options) == {"batch_size": 8, "epochs": 2}
+
+
 def test_axes_of_a_zip_vary_together():
     zipped = "{factor: bits, zip: {ids: [W4A8, W2A4], axes: {weight_bits: [4, 2], activation_bits: [8, 4]}}}"
     text = STUDY.replace("{factor: bits, axis: weight_bits, values: [4, 2]}", zipped).replace(

@@ -39,11 +39,15 @@ def test_what_is_not_at_hand_is_named_as_a_need(id: str) -> None:
             assert not given or cell.card.values["baseline_weights"] in given
 
 
+@pytest.mark.parametrize("id", STUDIES)
+def test_every_study_has_three_sizes(id: str) -> None:
+    assert [size.name for size in load_study(id).sizes] == ["smoke", "small", "paper"]
+
+
 def test_all_eight_observations_are_asked_at_every_size() -> None:
     assert [int(id.split("-")[1]) for id in OBSERVATIONS] == list(range(1, 9))
     for id in OBSERVATIONS:
         study = load_study(id)
-        assert [size.name for size in study.sizes] == ["smoke", "small", "paper"]
         assert all(study.expectations_at(size.name) for size in study.sizes)
 
 
