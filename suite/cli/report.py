@@ -108,14 +108,12 @@ def effects(texts: tuple[str, ...], target: Path, root: Path | None, as_json: bo
 @click.option(
     "--cards",
     "cards",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("cards"),
-    show_default=True,
-    help="A folder of cards, searched as deep as it goes.",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder of cards, searched as deep as it goes; ./cards by default, where there is one.",
 )
 @runs_option
 @json_option
-def build(target: Path, cards: Path, root: Path | None, as_json: bool) -> None:
+def build(target: Path, cards: Path | None, root: Path | None, as_json: bool) -> None:
     """Make the site: methods, cards, studies, claims and runs, searchable, each with its page or its row.
 
     Where studies that ask a paper's questions are on record, published stands beside reproduced.
@@ -133,7 +131,7 @@ def build(target: Path, cards: Path, root: Path | None, as_json: bool) -> None:
     store = Store(root)
     collection = collect((), store)
     _tell(collection)
-    catalogue = gather(list(METHODS), cards, target)
+    catalogue = gather(list(METHODS), cards or Path("cards"), target)
     reproduced = on_record(catalogue.published, store.root) if catalogue.published is not None else ()
     for problem in catalogue.problems:
         note(f"left out: {problem.where}: {problem.why}")

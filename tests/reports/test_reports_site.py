@@ -25,6 +25,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "cards" / name).write_bytes((CARDS / name).read_bytes())
     (folder / "cards" / "broken.yaml").write_text("card: 1\nkind: [", encoding="utf-8")
     (folder / "beside <1>.html").write_text("<title>Beside &amp; kept</title>", encoding="utf-8")
+    (folder / "smol").mkdir()
+    title = "Precisions learned through noise, and what they know · study"
+    (folder / "smol" / "study.html").write_text(f"<title>{title}</title>", encoding="utf-8")
+    for run in (folder / "runs").iterdir():
+        (run / "card.html").write_text("<title>A run</title>", encoding="utf-8")
     words = ["report", "build", "--to", str(folder / "site"), "--cards", str(folder / "cards")]
     assert run_command([*words, "--runs", str(folder / "runs")]) == 0
     return folder / "site"
@@ -70,6 +75,38 @@ def test_methods_tell_their_paper_without_being_run(site: Path) -> None:
     assert "Learned Step Size Quantization" in rows["lsq"]["paper"]
     assert rows["lsq"]["url"].startswith("https://arxiv.org/")
     assert rows["lsq"]["runs"] > 0
+
+
+def test_a_method_has_a_page_with_its_notes_cards_studies_and_runs(site: Path) -> None:
+    page = Page((site / "methods" / "lsq.html").read_text(encoding="utf-8"))
+    assert "Learned Step Size Quantization" in page.text
+    assert "gradient scale" in page.text  # one of its notes
+    targets = [value for _, value in page.attributes("href")]
+    assert "../cards/lsq.html" in targets
+    assert "../studies/training-resnet20.html" in targets
+    runs = data(site / "methods" / "lsq.html")["run"]
+    assert runs
+    assert all(str(run).startswith("lsq-") for run in runs)
+    assert "gradient scale" in (site / "methods" / "lsq.md").read_text(encoding="utf-8")
+
+
+def test_a_study_has_a_page_that_leads_to_its_results(site: Path) -> None:
+    page = Page((site / "studies" / "smol-resnet20.html").read_text(encoding="utf-8"))
+    assert "suite study run smol-resnet20 --size paper" in page.text
+    targets = [value for _, value in page.attributes("href")]
+    assert "../../smol/study.html" in targets
+    assert "../methods/smol_layer.html" in targets
+
+
+def test_pages_of_runs_are_not_listed_as_reports(site: Path) -> None:
+    assert not [held for held in data(site / "reports.html")["address"] if "runs/" in str(held)]
+
+
+def test_a_folder_of_cards_that_is_not_there_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["report", "build", "--to", str(tmp_path / "site"), "--cards", str(tmp_path / "none")]
+    assert run_command(words) == 2
+    assert "none" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_trajectory_is_drawn_from_figures_that_tell_one_and_from_no_others() -> None:

@@ -17,7 +17,9 @@ from suite.reports.rendering import html_page, markdown_page
 from suite.reports.reproduction_page import reproduction_page
 from suite.reports.reproduction_pages import PAGE as REPRODUCED
 from suite.reports.reproduction_pages import reproduction_files
-from suite.reports.site.catalogue import Catalogue, MethodPage
+from suite.reports.site.catalogue import Catalogue
+from suite.reports.site.details import method_files, method_page, study_files, study_page
+from suite.reports.site.method_source import MethodPage
 from suite.reports.table import Cell, Column, Table, page_data, table_files
 
 HOME, HOME_TWIN = "index.html", "index.md"
@@ -48,6 +50,10 @@ def site_files(
     for held in catalogue.cards:
         files[f"cards/{held.name}.html"] = render_card_html(held.card)
         files[f"cards/{held.name}.md"] = render_card_markdown(held.card)
+    for method in catalogue.methods:
+        files |= method_files(catalogue, method, collection.runs)
+    for study in catalogue.studies:
+        files |= study_files(catalogue, study)
     lists = [page for page in _lists(catalogue, collection.runs, reproduced) if len(page.table)]
     if catalogue.published is not None:
         for one in reproduced:
@@ -92,23 +98,21 @@ def _methods_table(catalogue: Catalogue, runs: Sequence[Run]) -> Table:
         run = best.get(method.id)
         return "" if run is None else f"{percent(run.score)} on {run.task}, {run.model}"
 
-    cards = {
-        held.card.method.id: f"cards/{held.name}.html" for held in reversed(catalogue.cards) if held.card.kind == "run"
-    }
+    descriptions = [" ".join(held.description) for held in catalogue.methods]
     return _table(
         "methods",
         "Methods",
         [
-            (Column("id", "Method", link="card"), [held.id for held in catalogue.methods]),
+            (Column("id", "Method", link="address"), [held.id for held in catalogue.methods]),
             (Column("title", "Title"), [held.title or held.summary for held in catalogue.methods]),
             (Column("paper", "Paper"), [held.paper for held in catalogue.methods]),
             (Column("runs", "Runs", "number"), [counts.get(held.id, 0) for held in catalogue.methods]),
             (Column("best", "Best run"), [best_text(held) for held in catalogue.methods]),
             (Column("origin", "From", filter="first"), [held.origin for held in catalogue.methods]),
             (Column("summary", "Summary", shown=False), [held.summary for held in catalogue.methods]),
-            (Column("description", "Description", shown=False), [held.description for held in catalogue.methods]),
+            (Column("description", "Description", shown=False), descriptions),
             (Column("url", "Address of the paper", shown=False), [held.url for held in catalogue.methods]),
-            (Column("card", "Card", shown=False), [cards.get(held.id, "") for held in catalogue.methods]),
+            (Column("address", "Page", shown=False), [method_page(held) for held in catalogue.methods]),
         ],
     )  # fmt: skip
 
@@ -137,7 +141,7 @@ def _studies_table(catalogue: Catalogue) -> Table:
         "studies",
         "Studies",
         [
-            (Column("id", "Study"), [held.study.id for held in studies]),
+            (Column("id", "Study", link="address"), [held.study.id for held in studies]),
             (Column("title", "Title"), [held.study.title for held in studies]),
             (Column("question", "Question"), [held.study.question for held in studies]),
             (
@@ -146,6 +150,7 @@ def _studies_table(catalogue: Catalogue) -> Table:
             ),
             (Column("expects", "Expectations", "number"), [len(held.study.expectations) for held in studies]),
             (Column("command", "Command"), [f"suite study run {held.study.id} --size smoke" for held in studies]),
+            (Column("address", "Page", shown=False), [study_page(held) for held in studies]),
         ],
     )
 
@@ -215,7 +220,7 @@ def _home_files(catalogue: Catalogue, collection: Collection, lists: Sequence[Li
     rows: list[tuple[str, str, str, str]] = []
     for page in lists:
         columns = {column.id: cells for column, cells in zip(page.table.columns, page.table.cells, strict=True)}
-        address = columns.get("address") or columns.get("card")
+        address = columns.get("address")
         for place in range(len(page.table)):
             words = " · ".join(str(cells[place]) for id, cells in columns.items() if id != "address" and cells[place])
             target = str(address[place]) if address and address[place] else page.page

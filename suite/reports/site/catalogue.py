@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from suite.errors import CardError, ClaimError, StudyError
 from suite.registry import Entry
 from suite.reports.collection.runs import Problem
 from suite.reports.numbers import clean
+from suite.reports.site.method_source import MethodPage, read_method
 from suite.studies import expand, load_study, shipped_studies
 from suite.studies.study import Study
 
@@ -22,19 +22,6 @@ MOST_CARDS = 2_000
 MOST_REPORTS = 500
 MOST_BYTES_OF_A_HEAD = 64_000
 """The title of a report stands in its first bytes."""
-
-
-@dataclass(frozen=True)
-class MethodPage:
-    """A method as its file tells it; title and paper are empty where they are not written out there."""
-
-    id: str
-    summary: str
-    origin: str
-    title: str
-    description: str
-    paper: str
-    url: str
 
 
 @dataclass(frozen=True)
@@ -48,10 +35,11 @@ class CardPage:
 
 @dataclass(frozen=True)
 class StudyPage:
-    """A shipped study, with how many cells each of its sizes has."""
+    """A shipped study, with how many cells each of its sizes has, and the methods of them all."""
 
     study: Study
     cells: tuple[tuple[str, int], ...]
+    methods: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,9 @@ def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
     for id in shipped_studies():
         try:
             study = load_study(id)
-            studies.append(StudyPage(study, tuple((size.name, len(expand(study, size.name))) for size in study.sizes)))
+            cells = {size.name: expand(study, size.name) for size in study.sizes}
+            methods_of = frozenset(cell.card.method.id for held in cells.values() for cell in held)
+            studies.append(StudyPage(study, tuple((name, len(held)) for name, held in cells.items()), methods_of))
         except (StudyError, CardError) as error:
             problems.append(Problem(clean(id), clean(str(error))))
     published: Published | None = None
@@ -102,7 +92,7 @@ def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
     except ClaimError as error:
         problems.append(Problem("published numbers", clean(str(error))))
     return Catalogue(
-        methods=tuple(_method(entry) for entry in methods),
+        methods=tuple(read_method(entry) for entry in methods),
         cards=tuple(found_cards),
         studies=tuple(studies),
         published=published,
@@ -115,42 +105,6 @@ def _name(place: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", place.with_suffix("").as_posix())
 
 
-def _method(entry: Entry) -> MethodPage:
-    """What the file of a method says, read as text: a page must not have to import torch."""
-    path = entry.source()
-    tree = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
-    own = next((node for node in tree.body if isinstance(node, ast.ClassDef) and _text(node, "id") == entry.id), None)
-    paper = _assigned(own, "paper") if own else None
-    held = {
-        word.arg: word.value.value
-        for word in (paper.keywords if isinstance(paper, ast.Call) else ())
-        if word.arg and isinstance(word.value, ast.Constant)
-    }
-    named = ", ".join(str(held[part]) for part in ("authors", "title", "year") if held.get(part))
-    return MethodPage(
-        id=entry.id,
-        summary=clean(entry.summary()),
-        origin=clean(entry.origin),
-        title=clean(_text(own, "title") if own else ""),
-        description=clean(ast.get_docstring(own) or "") if own else "",
-        paper=clean(named),
-        url=str(held.get("url") or ""),
-    )
-
-
-def _assigned(node: ast.ClassDef, name: str) -> ast.expr | None:
-    for statement in node.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else ()
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return statement.value if isinstance(statement, ast.Assign) else None
-    return None
-
-
-def _text(node: ast.ClassDef, name: str) -> str:
-    value = _assigned(node, name)
-    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
-
-
 def _reports_beside(site: Path) -> list[ReportPage]:
     """HTML pages in the folder above the site, the site itself apart."""
     above = site.resolve().parent
@@ -158,7 +112,9 @@ def _reports_beside(site: Path) -> list[ReportPage]:
     for path in sorted(above.rglob("*.html")):
         inside = path.relative_to(above)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or path.is_symlink() or path.resolve().is_relative_to(site.resolve()):
+        # The page of a run belongs to its run, which is in the list of runs.
+        of_a_run = (path.parent / "record.json").exists()
+        if hidden or of_a_run or path.is_symlink() or path.resolve().is_relative_to(site.resolve()):
             continue
         found.append(ReportPage(_title_of(path) or inside.as_posix(), f"../{inside.as_posix()}"))
         if len(found) == MOST_REPORTS:

@@ -128,6 +128,8 @@
       this.table = make("table", { class: "windowed", "aria-label": this.root.dataset.label, "aria-rowcount": String(this.count + 1) },
         columns, make("thead", {}, this.head), this.body);
       this.view = make("div", { class: "scroller view", role: "region", tabindex: "0", "aria-label": `${this.root.dataset.label}, scrollable` }, this.table);
+      // A short table is no taller than its rows; its height must be said, because what is inside does not decide it.
+      this.view.style.height = `min(70vh, 40rem, ${2.25 * this.count + 4}rem)`;
       this.view.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()), { passive: true });
       addEventListener("resize", () => this.draw(true));
       this.root.replaceChildren(form, this.status, this.view);
@@ -187,7 +189,8 @@
         });
       }
       this.rows = kept;
-      this.status.textContent = kept.length === this.count ? `${SHOW.number(this.count)} ${this.things}` : `${SHOW.number(kept.length)} of ${SHOW.number(this.count)} ${this.things}`;
+      const things = this.count === 1 ? this.things.replace(/s$/, "") : this.things;
+      this.status.textContent = kept.length === this.count ? `${SHOW.number(this.count)} ${things}` : `${SHOW.number(kept.length)} of ${SHOW.number(this.count)} ${things}`;
       this.table.setAttribute("aria-rowcount", String(kept.length + 1));
       this.view.scrollTop = 0;
       this.draw(true);
