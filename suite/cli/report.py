@@ -121,8 +121,8 @@ def build(target: Path, cards: Path | None, root: Path | None, as_json: bool) ->
     Reports that lie beside the site, in the folder above it, are linked from it. A card or a record that cannot be read
     is named and stops nothing.
     """
+    from suite.cli.report_methods import method_pages
     from suite.cli.reproduce_recorded import on_record
-    from suite.methods import METHODS
     from suite.records import Store
     from suite.reports.collection.runs import collect
     from suite.reports.site.build import site_files
@@ -131,7 +131,7 @@ def build(target: Path, cards: Path | None, root: Path | None, as_json: bool) ->
     store = Store(root)
     collection = collect((), store)
     _tell(collection)
-    catalogue = gather(list(METHODS), cards or Path("cards"), target)
+    catalogue = gather(method_pages(), cards or Path("cards"), target)
     reproduced = on_record(catalogue.published, store.root) if catalogue.published is not None else ()
     for problem in catalogue.problems:
         note(f"left out: {problem.where}: {problem.why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,6 +12,8 @@ from collection_samples import unpacked, write_records
 from report_pages import Page
 
 from suite.cli.main import run as run_command
+from suite.methods import METHODS
+from suite.methods.api.declared import read_told
 from suite.reports.trajectories import trajectory
 
 CARDS = Path(__file__).parents[2] / "cards"
@@ -88,6 +91,13 @@ def test_a_method_has_a_page_with_its_notes_cards_studies_and_runs(site: Path) -
     assert runs
     assert all(str(run).startswith("lsq-") for run in runs)
     assert "gradient scale" in (site / "methods" / "lsq.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("id", list(METHODS.ids()))
+def test_a_method_tells_in_its_source_what_it_tells_when_it_runs(id: str) -> None:
+    told, kind = read_told(METHODS.entry(id)), METHODS.get(id)
+    assert (told.title, told.paper, told.notes) == (kind.title, kind.paper, kind.notes)
+    assert told.description == inspect.cleandoc(kind.__doc__ or "")
 
 
 def test_a_study_has_a_page_that_leads_to_its_results(site: Path) -> None:

@@ -7,6 +7,7 @@ unpacking with `*` and `**`, and `TABLE["key"]`. What is computed otherwise cann
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,12 +16,12 @@ from typing import Any
 
 import suite
 from suite.errors import Unsupported
-from suite.methods.api.method import Needs, Refusal
+from suite.methods.api.method import Needs, Note, Paper, Refusal
 from suite.registry import Entry
 
 _DEEPEST = 20
 _PACKAGE = Path(suite.__file__).parent
-_CALLABLE = {"Needs": Needs, "Refusal": Refusal}
+_CALLABLE = {"Needs": Needs, "Note": Note, "Paper": Paper, "Refusal": Refusal}
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,22 @@ class Declared:
     needs: Needs = field(default_factory=Needs)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a method file tells people; empty where it is not written down as a constant."""
+
+    id: str
+    title: str = ""
+    description: str = ""
+    paper: Paper | None = None
+    notes: tuple[Note, ...] = ()
+
+
 class _NotWritten(Exception):
     """The value is not written down: only running the code would tell."""
+
+
+_UNREADABLE = (_NotWritten, OSError, SyntaxError, ValueError, TypeError, KeyError, RecursionError)
 
 
 def read_declared(entry: Entry) -> Declared:
@@ -56,11 +71,27 @@ def read_declared(entry: Entry) -> Declared:
             refuses=owner.attribute("refuses", ()),
             needs=owner.attribute("needs", Needs()),
         )
-    except (_NotWritten, OSError, SyntaxError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Unsupported(
             f"what method '{entry.id}' declares cannot be read from its source: {error}",
             hint="write supports and recommended as constants",
         ) from error
+
+
+def read_told(entry: Entry) -> Told:
+    """What the method behind an entry says of itself; what it computes is left out."""
+    path = entry.source()
+    try:
+        owner = _parse(path).value(entry.target.partition(":")[2]) if path is not None else None
+    except _UNREADABLE:
+        owner = None
+    if not isinstance(owner, _Class):
+        return Told(entry.id)
+    held: dict[str, Any] = {}
+    for name in ("title", "paper", "notes"):
+        with contextlib.suppress(*_UNREADABLE):
+            held[name] = owner.attribute(name, getattr(Told, name))
+    return Told(entry.id, description=ast.get_docstring(owner.node) or "", **held)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from suite.reports.rendering import html_page, markdown_page
 from suite.reports.reproduction_page import reproduction_page
 from suite.reports.reproduction_pages import PAGE as REPRODUCED
 from suite.reports.reproduction_pages import reproduction_files
-from suite.reports.site.catalogue import Catalogue
+from suite.reports.site.catalogue import Catalogue, MethodPage
 from suite.reports.site.details import method_files, method_page, study_files, study_page
-from suite.reports.site.method_source import MethodPage
 from suite.reports.table import Cell, Column, Table, page_data, table_files
 
 HOME, HOME_TWIN = "index.html", "index.md"

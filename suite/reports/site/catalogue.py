@@ -11,10 +11,8 @@ from pathlib import Path
 from suite.cards import Card, load_card
 from suite.claims import Claim, Published, load_published
 from suite.errors import CardError, ClaimError, StudyError
-from suite.registry import Entry
 from suite.reports.collection.runs import Problem
 from suite.reports.numbers import clean
-from suite.reports.site.method_source import MethodPage, read_method
 from suite.studies import expand, load_study, shipped_studies
 from suite.studies.study import Study
 
@@ -22,6 +20,31 @@ MOST_CARDS = 2_000
 MOST_REPORTS = 500
 MOST_BYTES_OF_A_HEAD = 64_000
 """The title of a report stands in its first bytes."""
+
+
+@dataclass(frozen=True)
+class MethodNote:
+    """Where the sources of a method differ, or are silent."""
+
+    about: str
+    ours: str
+    paper: str
+    code: str
+
+
+@dataclass(frozen=True)
+class MethodPage:
+    """A method as its file tells it; what is not written out there is empty."""
+
+    id: str
+    summary: str
+    origin: str
+    title: str
+    description: tuple[str, ...]
+    """Its paragraphs; a formula that is set apart keeps its lines."""
+    paper: str
+    url: str
+    notes: tuple[MethodNote, ...]
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,7 @@ class Catalogue:
         return () if self.published is None else self.published.claims
 
 
-def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
+def gather(methods: Sequence[MethodPage], cards: Path, site: Path) -> Catalogue:
     """Look for everything. What cannot be read becomes a problem and stops nothing."""
     problems: list[Problem] = []
     found_cards: list[CardPage] = []
@@ -92,7 +115,7 @@ def gather(methods: Sequence[Entry], cards: Path, site: Path) -> Catalogue:
     except ClaimError as error:
         problems.append(Problem("published numbers", clean(str(error))))
     return Catalogue(
-        methods=tuple(read_method(entry) for entry in methods),
+        methods=tuple(methods),
         cards=tuple(found_cards),
         studies=tuple(studies),
         published=published,

@@ -10,8 +10,7 @@ from urllib.parse import quote
 from suite.reports.collection.runs import Run
 from suite.reports.collection.runs_table import runs_table
 from suite.reports.rendering import html_page, markdown_page
-from suite.reports.site.catalogue import Catalogue, StudyPage
-from suite.reports.site.method_source import MethodPage
+from suite.reports.site.catalogue import Catalogue, MethodPage, StudyPage
 from suite.reports.table import Table, page_data
 from suite.studies.needs import told_data, told_weights
 

@@ -1,0 +1,53 @@
+"""`suite report build`: methods as the site shows them, read from their sources. No torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from suite.registry import Entry
+    from suite.reports.site.catalogue import MethodPage
+
+
+def method_pages() -> list[MethodPage]:
+    """Every method that can be found, other people's among them."""
+    from suite.methods import METHODS
+
+    return [_method_page(entry) for entry in METHODS]
+
+
+def _method_page(entry: Entry) -> MethodPage:
+    from suite.methods.api.declared import read_told
+    from suite.reports.card_page import is_web_address
+    from suite.reports.numbers import clean
+    from suite.reports.site.catalogue import MethodNote, MethodPage
+
+    told = read_told(entry)
+    paper = told.paper
+    named = (paper.authors, paper.title, str(paper.year)) if paper is not None else ()
+    return MethodPage(
+        id=entry.id,
+        summary=clean(entry.summary()),
+        origin=clean(entry.origin),
+        title=clean(told.title),
+        description=tuple(_paragraphs(told.description)),
+        paper=clean(", ".join(filter(None, named))),
+        url=paper.url if paper is not None and is_web_address(paper.url) else "",
+        notes=tuple(
+            MethodNote(clean(note.about), clean(note.ours), clean(note.paper), clean(note.code)) for note in told.notes
+        ),
+    )
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """A docstring's; lines that are indented stay as they are, others run together."""
+    from suite.reports.numbers import clean
+
+    for block in inspect.cleandoc(text).split("\n\n"):
+        lines = [line for line in block.splitlines() if line.strip()]
+        if any(line.startswith("  ") for line in lines):
+            yield "\n".join(" " * (len(line) - len(line.lstrip())) + clean(line) for line in lines)
+        elif lines:
+            yield clean(block)
