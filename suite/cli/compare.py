@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suite.cli.options import FOLDER, runs_option
+from suite.cli.options import pages_option, runs_option
 from suite.cli.output import columns, emit, json_option, note
 
 if TYPE_CHECKING:
@@ -31,13 +31,7 @@ Examples:
 """,
 )
 @click.argument("entries", nargs=-1, required=True, metavar="CARD|RUN...")
-@click.option(
-    "--to",
-    "--out",
-    "target",
-    type=FOLDER,
-    help="The folder in which to write the page, its Markdown twin, and its tables.",
-)
+@pages_option("The folder in which to write the page, its Markdown twin, and its tables.", "--out")
 @click.option("--rank-anyway", is_flag=True, help="Rank what is not comparable too, and say so beside every number.")
 @runs_option
 @json_option

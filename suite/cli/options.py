@@ -37,6 +37,6 @@ def runs_option(command: Command) -> Command:
     return decorate(command)
 
 
-def pages_option(help: str, **more: Any) -> Callable[[Command], Command]:
-    """The folder that pages are written into."""
-    return click.option("--to", "target", type=FOLDER, help=help, **more)
+def pages_option(help: str, *others: str, **more: Any) -> Callable[[Command], Command]:
+    """The folder that pages are written into; `others` are names that it has beside `--to`."""
+    return click.option("--to", *others, "target", type=FOLDER, help=help, **more)

@@ -26,19 +26,27 @@ def _method_page(entry: Entry) -> MethodPage:
 
     told = read_told(entry)
     paper = told.paper
-    named = (paper.authors, paper.title, str(paper.year)) if paper is not None else ()
+    named = (str(paper.authors), str(paper.title), str(paper.year)) if paper is not None else ()
     return MethodPage(
         id=entry.id,
-        summary=clean(entry.summary()),
+        summary=clean(_summary(entry)),
         origin=clean(entry.origin),
         title=clean(told.title),
         description=tuple(_paragraphs(told.description)),
         paper=clean(", ".join(filter(None, named))),
-        url=paper.url if paper is not None and is_web_address(paper.url) else "",
+        url=str(paper.url) if paper is not None and is_web_address(str(paper.url)) else "",
         notes=tuple(
-            MethodNote(clean(note.about), clean(note.ours), clean(note.paper), clean(note.code)) for note in told.notes
+            MethodNote(*(clean(str(text)) for text in (note.about, note.ours, note.paper, note.code)))
+            for note in told.notes
         ),
     )
+
+
+def _summary(entry: Entry) -> str:
+    try:
+        return entry.summary()
+    except (ImportError, OSError, SyntaxError, ValueError) as error:
+        return f"its file cannot be read: {error}"
 
 
 def _paragraphs(text: str) -> Iterator[str]:

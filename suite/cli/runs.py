@@ -25,7 +25,7 @@ def _look_in(context: click.Context, _: click.Parameter, root: Path | None) -> N
         context.meta[STORE] = Store(root)
 
 
-store_option = click.option(
+place_option = click.option(
     "--runs",
     "root",
     type=FOLDER,
@@ -37,7 +37,7 @@ store_option = click.option(
 
 
 @click.group("runs", epilog=_examples("suite runs list", "suite runs show RUN", "suite runs why-stale RUN"))
-@store_option
+@place_option
 def command() -> None:
     """Look at what runs left behind.
 
@@ -61,7 +61,7 @@ run_argument = click.argument("run", shell_complete=_complete_run)
 @click.option("--method", help="Only runs of this method.")
 @click.option("--task", help="Only runs on this task.")
 @click.option("--status", type=click.Choice(["completed", "diverged", "failed"]), help="Only runs that ended so.")
-@store_option
+@place_option
 @json_option
 def list_(method: str | None, task: str | None, status: str | None, as_json: bool) -> None:
     """List all runs; a damaged one is named and stops nothing."""
@@ -92,7 +92,7 @@ def list_(method: str | None, task: str | None, status: str | None, as_json: boo
 
 @command.command("show", epilog=_examples("suite runs show RUN", "suite runs show RUN --json"))
 @run_argument
-@store_option
+@place_option
 @json_option
 def show(run: str, as_json: bool) -> None:
     """Print the record of one run."""
@@ -132,7 +132,7 @@ def describe(record: Record) -> str:
 @click.option("--read-data", is_flag=True, help="Read the task's data and hash it again (imports torch).")
 @click.option("--data", type=click.Path(path_type=Path), envvar="SUITE_DATA", help="Where data sets are.")
 @click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="The model's weights file.")
-@store_option
+@place_option
 @json_option
 def why_stale_(run: str, read_data: bool, data: Path | None, weights: Path | None, as_json: bool) -> int:
     """Say which parts of a run's identity have changed since it was recorded.
@@ -185,7 +185,7 @@ def _weights_hash(record: Record, weights: Path | None) -> str | None:
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of printing.")
-@store_option
+@place_option
 @json_option
 def export(kind: str, out: Path | None, as_json: bool) -> None:
     """Write all runs as one table, a row a run: results, costs and every axis of the setting."""
@@ -205,7 +205,7 @@ def export(kind: str, out: Path | None, as_json: bool) -> None:
 
 @command.command("verify", epilog=_examples("suite runs verify", "suite runs verify RUN --json"))
 @click.argument("runs", nargs=-1, shell_complete=_complete_run)
-@store_option
+@place_option
 @json_option
 def verify(runs: tuple[str, ...], as_json: bool) -> int:
     """Check that every file of the runs (all by default) is as it was written. Exit code 1: one is not."""
@@ -227,7 +227,7 @@ def verify(runs: tuple[str, ...], as_json: bool) -> int:
     "--older-than", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="SECONDS", help="Least age."
 )
 @click.option("--unfinished", is_flag=True, help="Also checkpoints of runs that could still be continued.")
-@store_option
+@place_option
 @json_option
 def gc(dry_run: bool, older_than: float, unfinished: bool, as_json: bool) -> None:
     """Remove what processes that died left half-written.

@@ -8,21 +8,18 @@ from suite.axes import AXES
 from suite.reports import numbers
 from suite.reports.comparison_page import ComparisonPage, comparison_page
 from suite.reports.entry import Entry
+from suite.reports.ranking import RankedRow
 from suite.reports.rendering import Markdown, html_page, markdown_page
 from suite.reports.result_tables import ResultTable
-from suite.reports.table import Cell, Column, Table, files_of
+from suite.reports.table import Cell, Table, columns_of_files, files_of
 
 PAGE, TWIN = "comparison.html", "comparison.md"
 
-RESULTS = (
-    Column("letter", "Entry"), Column("title", "Title"), Column("run_id", "Run"), Column("status", "Status"),
-    Column("method", "Method"), Column("task", "Task"), Column("model", "Network"), Column("seed", "Seed"),
-    Column("float_score", "Float"), Column("score", "Score"), Column("difference", "Difference to float"),
-    Column("low", "95 % low"), Column("high", "95 % high"), Column("weight_bits", "Bits of a weight"),
-    Column("activation_bits", "Bits of an activation"), Column("model_bytes", "Bytes"), Column("audit", "Audit"),
-    Column("contradicted", "Contradicted axes"), Column("first_rank", "First rank"), Column("last_rank", "Last rank"),
-    Column("above", "Difference to the row above"), Column("above_low", "95 % low"), Column("above_high", "95 % high"),
-    Column("not_comparable", "Not comparable to the row above"),
+RESULTS = columns_of_files(
+    "letter", "title", "run_id", "status", "method", "task", "model", "seed", "float_score", "score", "difference",
+    "difference_low", "difference_high", "average_weight_bits", "average_activation_bits", "model_bytes", "audit",
+    "contradicted", "ranking", "first_rank", "last_rank", "above", "above_difference", "above_low", "above_high",
+    "not_comparable",
 )  # fmt: skip
 
 
@@ -55,30 +52,41 @@ def _flag(table: ResultTable) -> Markdown:
 
 
 def _results(entries: Sequence[Entry], page: ComparisonPage) -> Table:
-    """One row an entry, in the order in which they were given; its ranks where it is ranked."""
-    ranked = {row.position: row for ranking in page.rankings for row in ranking.rows}
+    """One row an entry, in the order in which they were given; where it is ranked, its place and the entry above it."""
+    ranked = {
+        row.position: (number, row, above)
+        for number, ranking in enumerate(page.rankings, 1)
+        for row, above in zip(ranking.rows, (None, *ranking.rows), strict=False)
+    }
     rows: list[tuple[Cell, ...]] = []
     for position, (letter, entry) in enumerate(zip(page.letters, entries, strict=True)):
-        measured, place = entry.measured, ranked.get(position)
-        to_above = place.to_above if place is not None else None
-        ranks = (place.first_rank, place.last_rank, place.difference_to_above) if place is not None else (None,) * 3
+        measured = entry.measured
         rows.append(
             (
                 letter, entry.title, entry.run_id, entry.status, entry.method, entry.task, entry.model, entry.seed,
                 measured.float_score, measured.score, measured.difference, *(measured.interval or (None, None)),
                 measured.weight_bits, measured.activation_bits, measured.model_bytes, entry.audit_verdict,
                 " ".join(entry.contradicted_axes),
-                *ranks, *((None, None) if to_above is None else (to_above.low, to_above.high)),
-                " ".join(place.obstacles_to_above) if place is not None else "",
+                *(_place(page, *ranked[position]) if position in ranked else (None,) * 7 + ("",)),
             )
         )  # fmt: skip
     return Table.of_rows("results", "Results", "entries", RESULTS, rows)
 
 
+def _place(page: ComparisonPage, number: int, row: RankedRow, above: RankedRow | None) -> tuple[Cell, ...]:
+    interval = row.to_above
+    return (
+        number, row.first_rank, row.last_rank,
+        "" if above is None else page.letters[above.position], row.difference_to_above,
+        *((None, None) if interval is None else (interval.low, interval.high)),
+        "; ".join(row.obstacles_to_above),
+    )  # fmt: skip
+
+
 def _axes(entries: Sequence[Entry], page: ComparisonPage) -> Table:
     """One row an axis, one column an entry."""
     differing = {difference.axis for difference in page.verdict.differences}
-    columns = (Column("axis", "Axis"), Column("differs", "Differs"), *(Column(held, held) for held in page.letters))
+    columns = columns_of_files("axis", "differs", *page.letters)
     rows = [
         (axis, "yes" if axis in differing else "no", *(numbers.value_text(entry.values[axis]) for entry in entries))
         for axis in AXES

@@ -10,7 +10,7 @@ from suite.reports.explanation_page import ExplanationPage
 from suite.reports.explanation_words import NOT_RESOLVED, RESOLVED
 from suite.reports.numbers import value_text
 from suite.reports.rendering import html_page, markdown_page
-from suite.reports.table import Cell, Column, Table, files_of
+from suite.reports.table import Cell, Table, columns_of_files, files_of
 from suite.statistics import Interval
 from suite.statistics.attribution import Part
 from suite.studies.explaining.players import Player
@@ -132,9 +132,6 @@ def _bounds(interval: Interval) -> list[float]:
 def _tables(document: dict[str, Any]) -> tuple[Table, ...]:
     """Shares, interactions, mixtures and what was tried of unreported axes; scores and differences are fractions."""
 
-    def columns(*ids: str) -> tuple[Column, ...]:
-        return tuple(Column(id, id.replace("_", " ").capitalize()) for id in ids)
-
     def switched(share: Mapping[str, Any]) -> str:
         changes = [(held["name"], value_text(held["from"]), value_text(held["to"])) for held in share["changes"]]
         return "; ".join(f"{name}: {first} → {second}" for name, first, second in changes)
@@ -147,7 +144,7 @@ def _tables(document: dict[str, Any]) -> tuple[Table, ...]:
         (*held["of"], held["interaction"], *held["interval"], held["verdict"]) for held in document["interactions"]
     ]
     mixtures: list[Sequence[Cell]] = [
-        (" ".join(held["switched"]), held["score"], *held["score_interval"]) for held in document["mixtures"]
+        ("; ".join(held["switched"]), held["score"], *held["score_interval"]) for held in document["mixtures"]
     ]
     tried: list[Sequence[Cell]] = [
         (
@@ -156,12 +153,13 @@ def _tables(document: dict[str, Any]) -> tuple[Table, ...]:
         )
         for held in (document["not_reported"] or {}).get("tried", ())
     ]  # fmt: skip
-    of_shares = columns("of", "share", *BOUNDS, "verdict", "switched", "because")
-    of_interactions = columns("first", "second", "interaction", *BOUNDS, "verdict")
-    of_tried = columns("values", "difference", *BOUNDS)
+    of_shares = columns_of_files("of", "share", *BOUNDS, "verdict", "switched", "because")
+    of_interactions = columns_of_files("first", "second", "interaction", *BOUNDS, "verdict")
+    of_mixtures = columns_of_files("switched_to_b", "score", *BOUNDS)
+    of_tried = columns_of_files("values", "difference", *BOUNDS)
     return (
         Table.of_rows("shares", "Shares", "shares", of_shares, shares),
         Table.of_rows("interactions", "Interactions", "pairs", of_interactions, interactions),
-        Table.of_rows("mixtures", "Mixtures", "mixtures", columns("switched_to_b", "score", *BOUNDS), mixtures),
+        Table.of_rows("mixtures", "Mixtures", "mixtures", of_mixtures, mixtures),
         Table.of_rows("not-reported", "What is not reported", "values", of_tried, tried),
     )

@@ -9,21 +9,16 @@ from suite.claims.compare import Line
 from suite.claims.reproduce import Answer, Reproduction, Said
 from suite.reports.rendering import html_page, markdown_page
 from suite.reports.reproduction_page import reproduction_page
-from suite.reports.table import Cell, Column, Table, files_of
+from suite.reports.table import Cell, Table, columns_of_files, files_of
 
 PAGE, TWIN = "reproduction.html", "reproduction.md"
 
-LINES = (
-    Column("study", "Study"), Column("table", "Table"), Column("kind", "Kind"), Column("what", "What"),
-    Column("basis", "Basis"), Column("dataset", "Data"), Column("model", "Network"), Column("claims", "Claims"),
-    Column("published", "Published"), Column("reproduced", "Reproduced"), Column("low", "95 % low"),
-    Column("high", "95 % high"), Column("difference", "Difference"), Column("verdict", "Verdict"),
-    Column("reason", "Reason"),
+LINES = columns_of_files(
+    "study", "table", "kind", "what", "basis", "dataset", "model", "claims", "published", "reproduced", "low",
+    "high", "difference", "verdict", "reason",
 )  # fmt: skip
-SAID = tuple(
-    Column(id, id.capitalize()) for id in ("study", "says", "claims", "expectation", "expected", "verdict", "detail")
-)
-NEEDS = tuple(Column(id, id.capitalize()) for id in ("table", "title", "claims", "why", "needs"))
+SAID = columns_of_files("study", "says", "claims", "expectation", "expected", "verdict", "detail")
+NEEDS = columns_of_files("table", "title", "claims", "why", "needs")
 
 
 def reproduction_files(published: Published, found: Reproduction, *, home: str = "") -> dict[str, str | bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 from suite.records import Record
 from suite.reports.rendering import html_page, markdown_page
 from suite.reports.study_page import study_page
-from suite.reports.table import Cell, Column, Table, files_of
+from suite.reports.table import Cell, Column, Table, columns_of_files, files_of
 from suite.statistics import Interval
 from suite.studies.evidence import Evidence, Measured
 from suite.studies.expectations import Answer
@@ -19,22 +19,15 @@ from suite.studies.study import Study
 
 PAGE, TWIN = "study.html", "study.md"
 
-CELL = (
-    Column("state", "State"), Column("method", "Method"), Column("score", "Score"), Column("float_score", "Float"),
-    Column("difference", "Difference to float"), Column("low", "95 % low"), Column("high", "95 % high"),
-    Column("weight_bits", "Bits of a weight"), Column("activation_bits", "Bits of an activation"),
-    Column("model_bytes", "Bytes"), Column("seconds", "Seconds"), Column("run_id", "Run"), Column("message", "Message"),
-    Column("stale", "Not of today"),
+CELL = columns_of_files(
+    "seed", "state", "method", "score", "float_score", "difference", "difference_low", "difference_high",
+    "average_weight_bits", "average_activation_bits", "model_bytes", "seconds", "run_id", "message", "stale",
 )  # fmt: skip
-SCORE = (
-    Column("seeds", "Seeds"), Column("score", "Score"), Column("score_low", "95 % low"),
-    Column("score_high", "95 % high"), Column("difference", "Difference to float"), Column("low", "95 % low"),
-    Column("high", "95 % high"), Column("missing", "Why there is none"),
+SCORE = columns_of_files(
+    "seeds", "score", "score_low", "score_high", "difference", "difference_low", "difference_high", "missing",
 )  # fmt: skip
-EXPECTATION = (
-    Column("id", "Expectation"), Column("says", "Says"), Column("verdict", "Verdict"), Column("detail", "Detail"),
-    Column("what", "Compared"), Column("estimate", "Estimate"), Column("low", "95 % low"), Column("high", "95 % high"),
-    Column("finding", "Finding"), Column("resolved", "Verdict of the comparison"),
+EXPECTATION = columns_of_files(
+    "id", "says", "verdict", "detail", "what", "kind", "estimate", "low", "high", "finding", "comparison_verdict",
 )  # fmt: skip
 
 
@@ -116,7 +109,7 @@ def _factors(results: Sequence[CellResult]) -> tuple[str, ...]:
 
 
 def _of_factors(factors: Sequence[str]) -> tuple[Column, ...]:
-    return tuple(Column(f"level.{name}", name) for name in factors)
+    return columns_of_files(*(f"level.{name}" for name in factors))
 
 
 def _cells(results: Sequence[CellResult]) -> Table:
@@ -129,7 +122,7 @@ def _cells(results: Sequence[CellResult]) -> Table:
         found = (*_measured(record), result.seconds, record.run_id if record is not None else "")
         state = (result.state.value, cell.card.method.id)
         rows.append((cell.id, *levels, cell.seed, *state, *found, result.message, result.stale))
-    columns = (Column("cell", "Cell"), *_of_factors(factors), Column("seed", "Seed"), *CELL)
+    columns = (*columns_of_files("cell"), *_of_factors(factors), *CELL)
     return Table.of_rows("cells", "Cells", "cells", columns, rows)
 
 
@@ -153,7 +146,7 @@ def _scores(results: Sequence[CellResult], evidence: Evidence) -> Table:
         else:
             told = (*(None,) * 6, found.reason)
         rows.append((group.id, *levels, len(group.cells), *told))
-    columns = (Column("group", "Cells"), *_of_factors(factors), *SCORE)
+    columns = (*columns_of_files("group"), *_of_factors(factors), *SCORE)
     return Table.of_rows("scores", "Scores over seeds", "scores", columns, rows)
 
 
@@ -162,8 +155,11 @@ def _expectations(answers: Sequence[Answer]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for held in answers:
         told = (held.expectation.id, held.expectation.says, held.verdict.value, held.detail)
-        compared = [(row.what, *_bounds(row.interval), row.says, row.verdict.value) for row in held.compared]
-        rows += [(*told, *row) for row in compared or [("", *_bounds(None), "", "")]]
+        compared = [
+            (row.what, "score" if row.is_score else "difference", *_bounds(row.interval), row.says, row.verdict.value)
+            for row in held.compared
+        ]
+        rows += [(*told, *row) for row in compared or [("", "", *_bounds(None), "", "")]]
     return Table.of_rows("expectations", "Expectations", "comparisons", EXPECTATION, rows)
 
 

@@ -81,6 +81,11 @@ class Table:
         return Table(self.name, self.title, self.things, self.columns, tuple(held[:count] for held in self.cells))
 
 
+def columns_of_files(*ids: str) -> tuple[Column, ...]:
+    """Columns of a table that stands in files alone, where only their ids are seen."""
+    return tuple(Column(id, id) for id in ids)
+
+
 def page_data(table: Table) -> dict[str, Any]:
     """The table as the script in the page reads it."""
     return {

@@ -164,7 +164,13 @@ def test_a_paper_is_reproduced_as_far_as_it_goes(mapped: Path, capsys: pytest.Ca
     page = (mapped / "page" / "reproduction.html").read_text(encoding="utf-8")
     assert f"{100 * scores[0]['reproduced']:.2f}" in page
 
-    site = answer(capsys, "report", "build", "--to", "site", "--cards", "no-cards")
+    site = answer(
+        capsys,
+        "report",
+        "build",
+        "--to",
+        "site",
+    )
     assert site["reproduced"] == 1
     assert (mapped / "site" / "reproduced" / "flexround-smoke" / "reproduction.html").is_file()
 

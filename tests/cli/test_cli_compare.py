@@ -134,7 +134,7 @@ def test_ranked_anyway_says_so_in_json(store: Store, capsys: pytest.CaptureFixtu
 
 
 def test_out_writes_both_pages_whole(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = answer(capsys, "lsq", "rtn", "--out", "new/folder")
+    found = answer(capsys, "lsq", "rtn", "--to", "new/folder")
     written = sorted(path.name for path in (tmp_path / "new/folder").iterdir())
     assert {"comparison.html", "comparison.md", "results.csv", "results.json", "axes.csv"} <= set(written)
     assert sorted(found["files"]) == [f"new/folder/{name}" for name in written]
@@ -215,7 +215,7 @@ def test_mistakes_end_in_one_line_and_write_nothing(
     mistake: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make, message = MISTAKES[mistake]
-    assert run(["compare", "lsq", make(store, tmp_path), "--out", "pages"]) == 2
+    assert run(["compare", "lsq", make(store, tmp_path), "--to", "pages"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -230,8 +230,8 @@ def test_mistakes_end_in_one_line_and_write_nothing(
         ([], "Missing argument"),
         (["lsq"] * 41, "more than the 40"),
         (["lsq", "rtn", "--rank"], "No such option"),
-        (["lsq", "rtn", "--out", "taken"], "taken"),
-        (["lsq", "rtn", "--out", "taken/inside"], "cannot be made"),
+        (["lsq", "rtn", "--to", "taken"], "taken"),
+        (["lsq", "rtn", "--to", "taken/inside"], "cannot be made"),
     ],
 )
 def test_wrong_command_lines_are_refused(

@@ -84,12 +84,14 @@ def test_tables_lie_beside_the_page_and_say_the_same(tmp_path: Path) -> None:
     assert cells.loc["main.bad.2.s1", "state"] == "diverged"
     assert cells.loc["main.good.4.s0", "level.method"] == "good"
     assert means.loc["main.good.4", "score"] == pytest.approx(0.85)
-    assert means.loc["main.good.4", "low"] < means.loc["main.good.4", "difference"] < means.loc["main.good.4", "high"]
+    low, high = (means.loc["main.good.4", f"difference_{end}"] for end in ("low", "high"))
+    assert low < means.loc["main.good.4", "difference"] < high
     assert "diverged" in means.loc["main.bad.2", "missing"]
     assert math.isnan(means.loc["main.bad.2", "score"])
     compared = pandas.read_json(io.StringIO(str(files["expectations.json"])), orient="split")
     assert set(compared["verdict"]) == {"unresolved at this number of seeds"}
     assert compared["estimate"].notna().any()
+    assert set(compared["kind"]) == {"difference"}
 
 
 def test_the_page_is_whole(both: tuple[str, str]) -> None:

@@ -41,7 +41,9 @@ def test_what_is_not_at_hand_is_named_as_a_need(id: str) -> None:
 
 @pytest.mark.parametrize("id", STUDIES)
 def test_every_study_has_three_sizes(id: str) -> None:
-    assert [size.name for size in load_study(id).sizes] == ["smoke", "small", "paper"]
+    study = load_study(id)
+    assert [size.name for size in study.sizes] == ["smoke", "small", "paper"]
+    assert study.expectations_at("paper")
 
 
 def test_all_eight_observations_are_asked_at_every_size() -> None:

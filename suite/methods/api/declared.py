@@ -80,18 +80,25 @@ def read_declared(entry: Entry) -> Declared:
 
 def read_told(entry: Entry) -> Told:
     """What the method behind an entry says of itself; what it computes is left out."""
-    path = entry.source()
     try:
+        path = entry.source()
         owner = _parse(path).value(entry.target.partition(":")[2]) if path is not None else None
-    except _UNREADABLE:
+    except (*_UNREADABLE, ImportError):
         owner = None
     if not isinstance(owner, _Class):
         return Told(entry.id)
     held: dict[str, Any] = {}
     for name in ("title", "paper", "notes"):
         with contextlib.suppress(*_UNREADABLE):
-            held[name] = owner.attribute(name, getattr(Told, name))
-    return Told(entry.id, description=ast.get_docstring(owner.node) or "", **held)
+            held[name] = owner.attribute(name, None)
+    title, paper, notes = held.get("title"), held.get("paper"), held.get("notes")
+    return Told(
+        entry.id,
+        title=title if isinstance(title, str) else "",
+        description=ast.get_docstring(owner.node) or "",
+        paper=paper if isinstance(paper, Paper) else None,
+        notes=tuple(note for note in notes if isinstance(note, Note)) if isinstance(notes, tuple) else (),
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from suite.reports.collection.effects_page import effects_page
 from suite.reports.collection.page import Figures, RecordsPage, records_page
-from suite.reports.collection.runs import Collection, Run
+from suite.reports.collection.runs import Collection, Run, best_first
 from suite.reports.rendering import html_page, markdown_page
 from suite.reports.table import page_data, table_files
 
@@ -64,5 +64,5 @@ def _html(page: RecordsPage, files: Mapping[str, Sequence[str]], home: str) -> s
 
 
 def _markdown(page: RecordsPage, files: Mapping[str, Sequence[str]], runs: Sequence[Run]) -> str:
-    best = sorted(runs, key=lambda run: (run.score is None, -(run.score or 0.0), run.run_id))
+    best = sorted(runs, key=best_first)
     return markdown_page("records.md.j2", page=page, files=files, best=best[:ROWS_OF_MARKDOWN])

@@ -60,6 +60,11 @@ class Run:
         return self.status == COMPLETED and self.audit == VERIFIED and self.score is not None
 
 
+def best_first(run: Run) -> tuple[bool, float, str]:
+    """The order from the highest score to the lowest; runs without one stand last."""
+    return run.score is None, -(run.score or 0.0), run.run_id
+
+
 @dataclass(frozen=True)
 class Problem:
     """A record that could not be read, and why."""

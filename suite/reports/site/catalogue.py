@@ -97,7 +97,9 @@ def gather(methods: Sequence[MethodPage], cards: Path, site: Path) -> Catalogue:
     for path in sorted(cards.rglob("*.yaml"))[:MOST_CARDS]:
         place = path.relative_to(cards)
         try:
-            found_cards.append(CardPage(_name(place), clean(place.as_posix()), load_card(path)))
+            found_cards.append(
+                CardPage(file_name(place.with_suffix("").as_posix()), clean(place.as_posix()), load_card(path))
+            )
         except CardError as error:
             problems.append(Problem(clean(place.as_posix()), clean(str(error))))
     studies: list[StudyPage] = []
@@ -124,8 +126,9 @@ def gather(methods: Sequence[MethodPage], cards: Path, site: Path) -> Catalogue:
     )
 
 
-def _name(place: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", place.with_suffix("").as_posix())
+def file_name(text: str) -> str:
+    """What may stand in a path and in an address, whoever wrote it."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
 
 
 def _reports_beside(site: Path) -> list[ReportPage]:

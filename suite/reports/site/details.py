@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from suite.reports.collection.runs import Run
+from suite.reports.collection.runs import Run, best_first
 from suite.reports.collection.runs_table import runs_table
 from suite.reports.rendering import html_page, markdown_page
-from suite.reports.site.catalogue import Catalogue, MethodPage, StudyPage
+from suite.reports.site.catalogue import Catalogue, MethodPage, StudyPage, file_name
 from suite.reports.table import Table, page_data
 from suite.studies.needs import told_data, told_weights
 
@@ -35,7 +35,7 @@ class Link:
 
 def method_files(catalogue: Catalogue, method: MethodPage, runs: Sequence[Run]) -> dict[str, str | bytes]:
     """File name -> content: the page of a method, and its twin."""
-    own = sorted((run for run in runs if run.method == method.id), key=lambda run: (-(run.score or -1.0), run.run_id))
+    own = sorted((run for run in runs if run.method == method.id), key=best_first)
     table = _runs(own[:MOST_RUNS])
     context: dict[str, Any] = {
         "title": f"{method.id}: {method.title or method.summary}",
@@ -85,11 +85,11 @@ def study_files(catalogue: Catalogue, held: StudyPage) -> dict[str, str | bytes]
 
 
 def method_page(method: MethodPage) -> str:
-    return f"{METHODS}/{method.id}.html"
+    return f"{METHODS}/{file_name(method.id)}.html"
 
 
 def study_page(held: StudyPage) -> str:
-    return f"{STUDIES}/{held.study.id}.html"
+    return f"{STUDIES}/{file_name(held.study.id)}.html"
 
 
 def _runs(runs: Sequence[Run]) -> Table:
