@@ -71,7 +71,7 @@ def test_a_job_is_an_evaluation_of_a_complete_card_with_its_threads(room: Room):
     card = room.folder / "cards" / f"{job.id}.yaml"
     assert list(job.arguments) == [
         *("evaluate", "--card", str(card), "--threads", "3", "--device", "cpu"),
-        *("--weights", "mine.pt", "--data", "data", "--out", str(room.conditions.runs), "--json"),
+        *("--weights", "mine.pt", "--data", "data", "--runs", str(room.conditions.runs), "--json"),
     ]
     assert job.environment["OMP_NUM_THREADS"] == "3"
     assert card.is_file()
