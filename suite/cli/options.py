@@ -29,12 +29,13 @@ def store_option(command: Command) -> Command:
     return decorate(command)
 
 
-def runs_option(command: Command) -> Command:
+def reading_option(**more: Any) -> Callable[[Command], Command]:
     """The same for commands that only read, and leave the default to the store."""
-    decorate = click.option(
-        "--runs", "root", type=FOLDER, help="The folder that holds the runs; $SUITE_RUNS or ./runs by default."
-    )
-    return decorate(command)
+    help = "The folder that holds the runs; $SUITE_RUNS or ./runs by default."
+    return click.option("--runs", "root", type=FOLDER, help=help, **more)
+
+
+runs_option = reading_option()
 
 
 def pages_option(help: str, *others: str, **more: Any) -> Callable[[Command], Command]:

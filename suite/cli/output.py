@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -50,6 +51,13 @@ def columns(rows: Sequence[Sequence[str]], headers: Sequence[str], width: int | 
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(lines)
+
+
+def paragraphs(docstring: str) -> Iterator[tuple[str, bool]]:
+    """The paragraphs of a docstring, and whether each keeps its lines: formulas that are indented do."""
+    for block in inspect.cleandoc(docstring).split("\n\n"):
+        if block.strip():
+            yield block, any(line.startswith("  ") for line in block.splitlines())
 
 
 def _wrapped(row: Sequence[str], index: int, width: int) -> list[list[str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from suite.cli.output import paragraphs
 
 if TYPE_CHECKING:
     from suite.registry import Entry
@@ -53,9 +54,8 @@ def _paragraphs(text: str) -> Iterator[str]:
     """A docstring's; lines that are indented stay as they are, others run together."""
     from suite.reports.numbers import clean
 
-    for block in inspect.cleandoc(text).split("\n\n"):
-        lines = [line for line in block.splitlines() if line.strip()]
-        if any(line.startswith("  ") for line in lines):
-            yield "\n".join(" " * (len(line) - len(line.lstrip())) + clean(line) for line in lines)
-        elif lines:
-            yield clean(block)
+    for block, kept in paragraphs(text):
+        lines = block.splitlines()
+        yield (
+            "\n".join(" " * (len(line) - len(line.lstrip())) + clean(line) for line in lines) if kept else clean(block)
+        )

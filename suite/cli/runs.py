@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from suite.cli.options import FOLDER
+from suite.cli.options import reading_option
 from suite.cli.output import columns, emit, json_option, note
 from suite.errors import RecordError
 from suite.records import Record, Store
@@ -25,14 +25,7 @@ def _look_in(context: click.Context, _: click.Parameter, root: Path | None) -> N
         context.meta[STORE] = Store(root)
 
 
-place_option = click.option(
-    "--runs",
-    "root",
-    type=FOLDER,
-    expose_value=False,
-    callback=_look_in,
-    help="The folder that holds the runs; $SUITE_RUNS or ./runs by default.",
-)
+place_option = reading_option(expose_value=False, callback=_look_in)
 """Before the command or after it: `context.meta` is shared by both."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from suite.axes import AXES, plain
+from suite.cli.output import paragraphs
 from suite.errors import SuiteError
 from suite.methods import METHODS
 from suite.methods.api import Method, OptionField, Options
@@ -193,8 +194,8 @@ class _Page:
 
     def paragraphs(self, text: str) -> None:
         """Text of a docstring: paragraphs are wrapped anew, indented formulas stay as they are."""
-        for block in text.split("\n\n"):
-            if any(line.startswith("  ") for line in block.splitlines()):
+        for block, kept in paragraphs(text):
+            if kept:
                 self.lines.extend(block.splitlines())
             else:
                 self.wrap(block)
