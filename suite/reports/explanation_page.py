@@ -247,22 +247,40 @@ def _method(explanation: Explanation) -> str:
 
 
 def _span_section(span: Span, gap: Interval) -> SpanSection:
-    lowest, highest = (0.0 if end is None else end.difference.estimate for end in (span.lowest, span.highest))
-    sign = 1.0 if span.of == "B" else -1.0
-    ends = sorted((gap.estimate + sign * lowest, gap.estimate + sign * highest))
-    sentence = (
-        f"{len(span.side.assumed)} axes are not reported for {span.of}. Of {len(span.tried)} other choices that were "
-        f"measured, one axis at a time and the extremes together, the score of {span.of} moves by "
-        f"{numbers.points(lowest, unit=False)} to {numbers.points(highest)}: with other choices the gap of "
-        f"{numbers.points(gap.estimate)} could have been anything from {numbers.points(ends[0], unit=False)} to "
-        f"{numbers.points(ends[1])}."
-    )
+    count = len(span.side.assumed)
+    sentence = f"{count} {'axis is' if count == 1 else 'axes are'} not reported for {span.of}. "
+    if span.tried:
+        sentence += _measured_span(span, gap)
+    elif span.asked:
+        sentence += f"None of {span.asked} other choices was measured, so what they could explain is not known."
+    else:
+        sentence += "None has another value that is both usual and allowed here."
     notes = []
     if span.settled:
         notes.append(f"No other value was tried of {', '.join(span.settled)}: none is both usual and allowed here.")
     if span.left_out:
         notes.append(f"Not compared: {'; '.join(span.left_out)}.")
     return SpanSection(sentence, tuple(_tried_row(span, tried) for tried in span.tried), tuple(notes))
+
+
+def _measured_span(span: Span, gap: Interval) -> str:
+    """How far the score moved in what was measured, and between which ends the gap could lie for it."""
+    lowest, highest = (0.0 if end is None else end.difference.estimate for end in (span.lowest, span.highest))
+    sign = 1.0 if span.of == "B" else -1.0
+    ends = sorted((gap.estimate + sign * lowest, gap.estimate + sign * highest))
+    whole = len(span.tried) == span.asked
+    moves = " to ".join(
+        numbers.points(0.0)
+        if end is None
+        else f"{numbers.points(end.difference.estimate)} {interval_text(end.difference)}"
+        for end in (span.lowest, span.highest)
+    )
+    return (
+        f"Over {'all ' if whole else f'{len(span.tried)} of '}{span.asked} other choices, one axis at a time and the "
+        f"extremes together, the score of {span.of} moves by {moves}: with other choices the gap of "
+        f"{numbers.points(gap.estimate)} could have been anything from {numbers.points(ends[0], unit=False)} to "
+        f"{numbers.points(ends[1])}{'' if whole else ', and those not measured could widen this'}."
+    )
 
 
 def _tried_row(span: Span, tried: Tried) -> TriedRow:

@@ -16,7 +16,7 @@ from suite.statistics.attribution import Part
 from suite.studies.explaining.players import Player
 from suite.studies.explaining.run import Explanation
 from suite.studies.explaining.sides import Side
-from suite.studies.explaining.spans import Span
+from suite.studies.explaining.spans import Span, Tried
 
 PAGE, TWIN = "explanation.html", "explanation.md"
 
@@ -109,7 +109,8 @@ def _span(span: Span) -> dict[str, Any]:
     ends = {"low": span.lowest, "high": span.highest}
     return {
         "of": span.of,
-        **{name: 0.0 if end is None else end.difference.estimate for name, end in ends.items()},
+        "asked": span.asked,
+        **{name: _end(span, end) for name, end in ends.items()},
         **{f"{name}_interval": None if end is None else _bounds(end.difference) for name, end in ends.items()},
         "tried": [
             {
@@ -123,6 +124,13 @@ def _span(span: Span) -> dict[str, Any]:
         "left_out": list(span.left_out),
         "runs": [result.record.run_id for result in span.results if result.record is not None],
     }
+
+
+def _end(span: Span, end: Tried | None) -> float | None:
+    """How far the score moves one way: not at all where nothing moved it so; None where nothing was measured."""
+    if end is not None:
+        return end.difference.estimate
+    return 0.0 if span.tried or not span.asked else None
 
 
 def _bounds(interval: Interval) -> list[float]:

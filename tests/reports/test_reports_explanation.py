@@ -24,7 +24,7 @@ from suite.studies.explaining.completing import completed
 from suite.studies.explaining.legality import Legality, Limits
 from suite.studies.explaining.run import Explanation, Laboratory, explain
 from suite.studies.explaining.sides import Declared, Side
-from suite.studies.explaining.spans import span_of
+from suite.studies.explaining.spans import Span, span_of
 from suite.studies.states import Conditions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
@@ -149,7 +149,9 @@ def test_a_span_is_told_with_its_ends(tmp_path):
     html, markdown = pages(dataclasses.replace(found, span=span, first=side))
     for text in (Page(html).text, markdown.replace("\\", "")):
         assert "2 axes are not reported for A." in text
-        assert "moves by −10.00 to 0.00 points" in text
+        assert f"Over all {len(span.tried)} other choices" in text
+        assert "moves by −10.00 points [−" in text
+        assert "] to 0.00 points" in text
         assert "anything from +20.00 to +30.00 points" in text
         assert "No other value was tried of grid" in text
         assert "Not reported, and taken to be: grid uniform, weight_bits 8." in text
@@ -157,6 +159,25 @@ def test_a_span_is_told_with_its_ends(tmp_path):
     assert (document["of"], document["high"], document["high_interval"]) == ("A", 0.0, None)
     assert document["low"] == pytest.approx(-0.1)
     assert document["tried"][0]["values"] == {"weight_bits": 4}
+    some = dataclasses.replace(span, asked=span.asked + 3)
+    html, markdown = pages(dataclasses.replace(found, span=some, first=side))
+    for text in (Page(html).text, markdown.replace("\\", "")):
+        assert f"Over {len(span.tried)} of {span.asked + 3} other choices" in text
+        assert "those not measured could widen this" in text
+
+
+def test_a_span_of_which_nothing_was_measured_has_no_ends(tmp_path):
+    found = explanation(tmp_path)
+    side = dataclasses.replace(found.first, assumed={"weight_bits": 8})
+    for asked, low, said in ((4, None, "None of 4 other choices was measured"), (0, 0.0, "None has another value")):
+        span = Span("A", side, (), asked, (), ("taken.s0: not run yet",), ())
+        html, markdown = pages(dataclasses.replace(found, span=span, first=side))
+        for text in (Page(html).text, markdown.replace("\\", "")):
+            assert "1 axis is not reported for A." in text
+            assert said in text
+            assert "could have been" not in text
+        document = explanation_document(dataclasses.replace(found, span=span))["not_reported"]
+        assert (document["low"], document["high"], document["asked"]) == (low, low, asked)
 
 
 def test_a_waterfall_goes_from_the_first_score_to_the_last_one_step_after_the_other():

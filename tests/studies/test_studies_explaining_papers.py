@@ -123,6 +123,7 @@ def test_the_span_is_one_axis_at_a_time_and_the_extremes_together(tmp_path):
     assert found.highest is not None
     assert found.highest.difference.estimate == pytest.approx(0.03)
     assert len(executor.submitted) == 1 + len(found.tried)
+    assert found.asked == len(found.tried)
     # Scales for each group need a size of groups, which is reported to be none.
     assert ("weight_granularity", "per-group") not in {key[0] for key in alone}
     again, executor = spanned(tmp_path, reported(**OPEN), answer)
@@ -151,3 +152,4 @@ def test_a_budget_that_is_over_leaves_variants_out(tmp_path):
     assert executor.submitted == []
     assert found.tried == ()
     assert found.left_out == ("taken.s0: not run yet",)
+    assert found.asked > 0

@@ -38,6 +38,8 @@ class Span:
     side: Side
     tried: tuple[Tried, ...]
     """One axis changed at a time, in the order of the card; then those together that lower the score, and raise it."""
+    asked: int
+    """How many choices there were to try; more than were tried where the budget was over or runs gave no score."""
     settled: tuple[str, ...]
     """Axes of which no other value may be, given what is reported."""
     left_out: tuple[str, ...]
@@ -96,6 +98,7 @@ def span_of(letter: str, side: Side, seeds: Sequence[int], legality: Legality, l
         letter,
         side,
         tuple(tried),
+        len(allowed) + len(together),
         tuple(axis for axis in side.assumed if axis not in open_),
         tuple(left_out),
         tuple(result for result in results if result.record is not None),
