@@ -65,8 +65,17 @@ def _of_card(card: Card, path: Path) -> RunSetting:
         model=card.model or "",
         score=results.get("score"),
         float_score=results.get("float_score"),
+        difference_interval=_pair(results.get("difference_interval")),
         contradicted=tuple(axis for axis, verdict in verdicts.items() if verdict == "contradicted"),
     )
+
+
+def _pair(ends: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if ends is None else (ends[0], ends[1])
+
+
+def _listed(ends: tuple[float, float] | None) -> list[float] | None:
+    return None if ends is None else list(ends)
 
 
 def _runs(folder: Path) -> Iterator[RunSetting]:
@@ -90,6 +99,7 @@ def _runs(folder: Path) -> Iterator[RunSetting]:
             model=record.model,
             score=record.score,
             float_score=record.float_score,
+            difference_interval=record.difference_interval,
             contradicted=tuple(axis for axis, held in axes.items() if held["verdict"] == "contradicted"),
         )
 
@@ -131,6 +141,7 @@ def _method_json(one: MethodFound) -> dict[str, Any]:
         "distance": one.distance,
         "changes": {axis: plain(value) for axis, value in one.reached.changes.items()},
         "lost": None if best is None else best.lost,
+        "lost_interval": None if best is None else _listed(best.lost_interval),
         "measured": None if best is None else best.name,
         "forbidden": [
             {"axes": list(obstacle.axes), "asked": obstacle.asked, "why": obstacle.why}
@@ -153,6 +164,7 @@ def _setting_json(one: SettingFound) -> dict[str, Any]:
         "contradicted": list(one.setting.contradicted),
         "score": one.setting.score,
         "lost": one.setting.lost,
+        "lost_interval": _listed(one.setting.lost_interval),
         "forbidden": [
             {
                 "axis": violation.axis,
@@ -205,7 +217,7 @@ def found_text(found: Found) -> str:
             instead = "nothing fits" if violation.instead is None else f"{_word(violation.instead)} would do"
             why = f" ({violation.restriction.says})" if violation.restriction.says else ""
             lines.append(f"  {violation.axis} = {_word(violation.found)}: {instead}{why}")
-        lines += [f"  {axis}: its audit found something else than it declares" for axis in one.setting.contradicted]
+        lines += [f"  {axis}: its audit found something else than it declares" for axis in one.contradicted]
     if profile.not_stated:
         lines += [
             "",
@@ -215,7 +227,10 @@ def found_text(found: Found) -> str:
 
 
 def _lost(setting: RunSetting | None) -> str:
-    return "-" if setting is None or setting.lost is None else f"{setting.lost:+.2%}"
+    if setting is None or setting.lost is None:
+        return "-"
+    ends = setting.lost_interval
+    return f"{setting.lost:+.2%}" + ("" if ends is None else f" [{ends[0]:+.2%}, {ends[1]:+.2%}]")
 
 
 def _open(one: SettingFound) -> str:

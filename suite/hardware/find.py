@@ -6,7 +6,7 @@ that do not obey follow by their distance: the number of axes that forbid them.
 
 Methods that can obey are ordered by what their best obeying setting lost, on the one subject that most measured
 settings share; those without a measurement there follow by distance, the number of axes that have to leave what they
-recommend.
+recommend. What a run lost does not count where its audit contradicts any axis: it is not what that setting loses.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class RunSetting:
     model: str = ""
     score: float | None = None
     float_score: float | None = None
+    difference_interval: tuple[float, float] | None = None
+    """Of score less float score."""
     contradicted: tuple[str, ...] = ()
     """Axes on which its audit found something else: what they declare is not what runs."""
 
@@ -46,10 +48,17 @@ class RunSetting:
 
     @property
     def lost(self) -> float | None:
-        """Float score less quantized score, as fractions."""
-        if self.score is None or self.float_score is None:
+        """Float score less quantized score, as fractions; None where an audit says that it is another setting's."""
+        if self.score is None or self.float_score is None or self.contradicted:
             return None
         return self.float_score - self.score
+
+    @property
+    def lost_interval(self) -> tuple[float, float] | None:
+        if self.lost is None or self.difference_interval is None:
+            return None
+        low, high = self.difference_interval
+        return -high, -low
 
 
 @dataclass(frozen=True)
@@ -58,15 +67,17 @@ class SettingFound:
 
     setting: RunSetting
     judgement: Judgement
+    contradicted: tuple[str, ...] = ()
+    """Axes that the profile restricts, that would obey, and on which the audit found something else."""
 
     @property
     def obeys(self) -> bool:
         """An audit that contradicts a restricted axis takes the card's word away."""
-        return self.judgement.obeys and not self.setting.contradicted
+        return self.judgement.obeys and not self.contradicted
 
     @property
     def distance(self) -> int:
-        return len(self.judgement.violations) + len(self.setting.contradicted)
+        return len(self.judgement.violations) + len(self.contradicted)
 
     @property
     def measured(self) -> bool:
@@ -115,7 +126,7 @@ def _judged(setting: RunSetting, profile: Profile) -> SettingFound:
     matters = tuple(
         axis for axis in setting.contradicted if axis not in forbidden and profile.restriction_of(axis, setting.values)
     )
-    return SettingFound(RunSetting(**{**vars(setting), "contradicted": matters}), judgement)
+    return SettingFound(setting, judgement, matters)
 
 
 def _subject(settings: Iterable[RunSetting]) -> Subject | None:

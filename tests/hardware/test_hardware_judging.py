@@ -167,7 +167,7 @@ def test_the_order_is_by_accuracy_on_one_subject_then_by_distance():
                Declared("e", recommended={"weight_bits": 4})]  # fmt: skip
     found = find(chip, settings, methods)
     assert [one.setting.name for one in found.settings] == [
-        "elsewhere", "better", "liar about something else", "worse", "unmeasured", "liar", "near", "far",
+        "elsewhere", "better", "worse", "liar about something else", "unmeasured", "liar", "near", "far",
     ]  # fmt: skip
     assert [one.obeys for one in found.settings] == [True] * 5 + [False] * 3
     assert found.subject == ("t", "m")
@@ -175,8 +175,21 @@ def test_the_order_is_by_accuracy_on_one_subject_then_by_distance():
         ("b", True), ("a", True), ("c", True), ("e", True), ("d", False),
     ]  # fmt: skip
     assert [one.best.name if one.best else None for one in found.methods] == [
-        "better", "liar about something else", None, None, None,
+        "better", "worse", None, None, None,
     ]  # fmt: skip
+
+
+def test_what_was_lost_has_its_interval_and_belongs_to_the_setting_that_ran():
+    chip = profile_of(Restriction("weight_bits", allowed=(8,)))
+    honest = run_of("honest", "a", 0.02, difference_interval=(-0.03, -0.01))
+    liar = run_of("liar", "a", 0.01, difference_interval=(-0.02, 0.0), contradicted=("labels",))
+    assert honest.lost_interval == (0.01, 0.03)
+    assert (liar.lost, liar.lost_interval) == (None, None)
+    found = find(chip, [liar, honest], [Declared("a")])
+    assert [(one.setting.name, one.obeys, one.measured) for one in found.settings] == [
+        ("honest", True, True), ("liar", True, False),
+    ]  # fmt: skip
+    assert found.methods[0].best == honest
 
 
 def test_the_engineers_question_of_the_design():
