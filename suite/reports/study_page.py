@@ -70,8 +70,8 @@ class ReferenceRow:
     where: str
     reference: str
     measured: str
-    interval: str
     difference: str
+    interval: str
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,13 @@ def _bounds(interval: Interval | None, is_score: bool) -> str:
     return numbers.interval_points((interval.low, interval.high))
 
 
+def _less(interval: Interval | None, score: float) -> str:
+    """The interval of a score, as that of its difference to a score that is taken as exact."""
+    if interval is None:
+        return "one seed, none"
+    return numbers.interval_points((interval.low - score, interval.high - score))
+
+
 def _part_sections(study: Study, size: str, cells: Sequence[Cell], evidence: Evidence) -> list[PartSection]:
     sections = []
     for show in study.shows:
@@ -267,8 +274,8 @@ def _reference_rows(study: Study, size: str, cells: Sequence[Cell], evidence: Ev
                     ),
                     reference=scores,
                     measured="not measured" if ours is None else numbers.percent(ours.mean),
-                    interval=_bounds(ours.interval, True) if ours is not None else numbers.NOTHING,
                     difference=numbers.NOTHING if ours is None else numbers.points(ours.mean - reference.mean),
+                    interval=numbers.NOTHING if ours is None else _less(ours.interval, reference.mean),
                 )
             )
     return rows

@@ -22,6 +22,7 @@ from suite.cli.main import run as run_command
 from suite.errors import RecordError
 from suite.records import Record, Store, pack_outcomes
 from suite.records.brief import brief
+from suite.reports.collection.effect_rows import pairs_table
 from suite.reports.collection.effects import effects
 from suite.reports.collection.fronts import pareto
 from suite.reports.collection.matching import METHOD, contrasts
@@ -29,7 +30,7 @@ from suite.reports.collection.pages import PAGE, TWIN, records_files
 from suite.reports.collection.runs import Collection, Run, collect, run_of
 from suite.reports.rendering import script_hash
 from suite.reports.table import Column, Table, page_data, table_files
-from suite.statistics import over_seeds, paired_difference
+from suite.statistics import PairedTable, newcombe, over_seeds, paired_difference
 
 NOTHING: dict[str, Any] = {}
 
@@ -117,9 +118,14 @@ def test_one_pair_is_as_sure_as_its_outcomes(tmp_path: Path) -> None:
     (effect,) = effects(contrasts(runs), runs)
     assert effect.interval == paired_difference(right[8], right[4])
     assert effect.resolved
+    pairs = pairs_table([effect], runs)
+    shown = dict(zip((column.id for column in pairs.columns), pairs.row(0), strict=True))
+    expected = newcombe(PairedTable.of(right[8], right[4]))
+    assert (shown["low"], shown["high"]) == (expected.low, expected.high)
     alone = [make_run(number=bits, score=0.9, changes={"weight_bits": bits}) for bits in (4, 8)]
     (unsure,) = effects(contrasts(alone), alone)
     assert unsure.interval is None
+    assert unsure.of_pairs == (None,)
     assert not unsure.resolved
 
 

@@ -62,6 +62,8 @@ def test_both_pages_say_what_was_measured(both: tuple[str, str]) -> None:
         assert "Of 6 cells: 5 completed, 1 diverged." in text
         assert "85.00 %" in text  # good at 4 bits
         assert "−5.00" in text  # its distance to the float model
+        assert "+5.00 points" in text  # to what somebody else measured
+        assert "one seed, none" in text
         assert f"{100 * FLOAT_SCORE:.2f} %" in text
         assert "main.bad.2.s1" in text
         assert "the loss is not finite" in text

@@ -130,7 +130,7 @@ def effects_table(judged: Sequence[Effect]) -> Table:
 def pairs_table(judged: Sequence[Effect], runs: Sequence[Run]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for one in judged:
-        for pair in one.contrast.pairs[: MOST_PAIRS - len(rows)]:
+        for pair, interval in list(zip(one.contrast.pairs, one.of_pairs, strict=True))[: MOST_PAIRS - len(rows)]:
             first, second = runs[pair.first], runs[pair.second]
             if first.score is None or second.score is None:
                 raise ValueError("only runs with a score make pairs")
@@ -139,6 +139,8 @@ def pairs_table(judged: Sequence[Effect], runs: Sequence[Run]) -> Table:
                     one.contrast.factor,
                     f"{one.contrast.first} → {one.contrast.second}",
                     second.score - first.score,
+                    None if interval is None else interval.low,
+                    None if interval is None else interval.high,
                     first.score,
                     second.score,
                     first.model,
@@ -151,6 +153,8 @@ def pairs_table(judged: Sequence[Effect], runs: Sequence[Run]) -> Table:
         Column("what", "What differs", filter="first"),
         Column("change", "From → to"),
         Column("difference", "Difference, points", "points"),
+        Column("low", "95 % low", "points"),
+        Column("high", "95 % high", "points"),
         Column("score_from", "Score from", "percent"),
         Column("score_to", "Score to", "percent"),
         Column("network", "Network", filter="first"),

@@ -23,7 +23,7 @@ import numpy as np
 
 from suite.reports.collection.matching import METHOD, Contrast
 from suite.reports.collection.runs import Run, outcomes_of
-from suite.statistics import Interval, Side, over_seeds, paired_difference, sides
+from suite.statistics import Interval, PairedTable, Side, newcombe, over_seeds, paired_difference, sides
 from suite.statistics.contrasts import Contrast as Weighted
 
 MOST_CONTRASTS = 200
@@ -42,6 +42,8 @@ class Effect:
     estimate: float
     interval: Interval | None
     side: Side
+    of_pairs: tuple[Interval | None, ...]
+    """Of each pair alone, over its examples; None where its outcomes are not at hand, or were too many to read."""
 
     @property
     def of_method(self) -> bool:
@@ -97,6 +99,16 @@ class _Differences:
         """Whether there is an interval at all."""
         return len(self._draws) > 1 or self._by_example is not None
 
+    def of_pairs(self) -> tuple[Interval | None, ...]:
+        """Closed form: a page may have thousands of pairs."""
+        if self._by_example is None:
+            return (None,) * len(self._contrast.pairs)
+        tables = (
+            PairedTable.of(np.asarray(self._outcomes.read(pair.first)), np.asarray(self._outcomes.read(pair.second)))
+            for pair in self._contrast.pairs
+        )
+        return tuple(newcombe(table) for table in tables)
+
     def at(self, confidence: float) -> Interval:
         what = "contexts" if len(self._contexts) > 1 else "seeds"
         by_example = self._by_example
@@ -140,6 +152,7 @@ def effects(found: Sequence[Contrast], runs: Sequence[Run]) -> list[Effect]:
             estimate=differences.estimate,
             interval=differences.at(0.95) if differences.known else None,
             side=decided.get(id(differences), Side.UNRESOLVED),
+            of_pairs=differences.of_pairs(),
         )
         for one, differences in held
     ]
