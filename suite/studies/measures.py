@@ -6,6 +6,7 @@ scores of a table (`measures`), and as the place of a mark in a figure (`at`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,25 @@ class Measure:
 
     title: str
     unit: str
-    """`bits`, `bytes`, or nothing."""
+    """`bits`, `bytes`, or nothing where it is a plain number."""
     of: Callable[[Record], float | None]
+
+
+def step_change(record: Record) -> float | None:
+    """By which factor learned steps changed from their start to their end: the geometric mean over the quantizers.
+
+    2 says that the typical step doubled or halved; 1 that none moved. None where a run learned no steps.
+    """
+    held = record.figures.get("step_sizes")
+    ways = [way for way in held.values() if isinstance(way, Sequence)] if isinstance(held, Mapping) else []
+    ends = [(way[0], way[-1]) for way in ways if len(way) > 1]
+    if not ends or not all(_is_size(step) for pair in ends for step in pair):
+        return None
+    return math.exp(math.fsum(abs(math.log(last / first)) for first, last in ends) / len(ends))
+
+
+def _is_size(step: object) -> bool:
+    return isinstance(step, int | float) and math.isfinite(step) and step > 0.0
 
 
 KNOWN: Mapping[str, Measure] = {
@@ -33,6 +51,7 @@ KNOWN: Mapping[str, Measure] = {
     "model_bytes": Measure("size of the model", "bytes", lambda record: record.model_bytes),
     "largest_map_bytes": Measure("largest feature map", "bytes", lambda record: record.feature_map_largest_bytes),
     "all_maps_bytes": Measure("all feature maps", "bytes", lambda record: record.feature_map_total_bytes),
+    "step_change": Measure("factor by which learned steps changed", "", step_change),
 }
 
 
