@@ -1,8 +1,9 @@
 """Claims: published beside reproduced. What may be subtracted is; what may not is compared in its order alone.
 
-A score of another network, or on other data, is no reproduction of the printed number, however near it lies. What can
-be asked of it is the order: is the method ahead that the paper has ahead? And what does quantization cost? Only where a
-study runs the paper's own network on its own data is the number itself judged.
+A score of another network, on other data, or in another setting is no reproduction of the printed number, however near
+it lies. What can be asked of it is the order: is the method ahead that the paper has ahead? And what does quantization
+cost? Only where a study runs the paper's own network on its own data, in all that the paper states of the setting, is
+the number itself judged.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ CONFIDENCE = 0.95
 
 
 class Basis(StrEnum):
-    """What a comparison is worth."""
+    """What a comparison is worth; the surest first."""
 
-    NUMBER = "same network and data"
+    NUMBER = "same network, data and setting"
+    NETWORK = "same network and data"
     QUESTION = "same question, other network"
 
 
@@ -73,11 +75,20 @@ class Line:
     verdict: Verdict
     reason: str = ""
     """Why it was not run or cannot be judged."""
+    but: str = ""
+    """What of the setting is not the paper's, where the network and the data are."""
+    others: tuple[str, ...] = ()
+    """Claims of the paper's other networks, where it is asked of one of its own."""
+
+    @property
+    def footing(self) -> str:
+        """The basis in words."""
+        return f"{self.basis.value}, but {self.but}" if self.but else self.basis.value
 
     @property
     def differences(self) -> tuple[float, ...]:
         """Reproduced − published, for each network of the paper; none where they may not be subtracted."""
-        if self.reproduced is None or (self.kind is Kind.SCORE and self.basis is Basis.QUESTION):
+        if self.reproduced is None or (self.kind is Kind.SCORE and self.basis is not Basis.NUMBER):
             return ()
         return tuple(self.reproduced.estimate - value.share for value in self.published)
 
@@ -95,37 +106,42 @@ def compare(
     evidence: Evidence,
 ) -> tuple[Line, ...]:
     """Every line of one comparison at a size: first the scores, then the differences. Cells it lacks give no line."""
-    found = points(mapping, comparison, published, cells)
+    found = points(mapping, comparison, published, cells, size)
     floats = float_scores(mapping, comparison, published)
-    basis = Basis.NUMBER if size in mapping.same_number_at else Basis.QUESTION
-    scores = [
-        _score(comparison, point, basis, mapping.margin, evidence)
-        for point in found.values()
-        if point.group is not None
-    ]
+    scores = [_score(comparison, point, evidence) for point in found.values() if point.group is not None]
     differences = []
     for at in comparison.at:
         for contrast in comparison.contrasts:
             of = found[contrast.of, at.id]
             minus = found[contrast.minus, at.id] if contrast.minus else None
             if of.group is not None and (minus is None or minus.group is not None):
-                differences.append(_difference(comparison, contrast, of, minus, floats, basis, evidence))
-    return (*scores, *_judged(differences, mapping.margin))
+                differences.append(_difference(comparison, contrast, of, minus, floats, evidence))
+    return (*scores, *_judged(differences, comparison.margin))
 
 
-def _score(comparison: Comparison, point: Point, basis: Basis, margin: float, evidence: Evidence) -> Line:
+def _basis(*asked: Point) -> tuple[Basis, str]:
+    """What the points have in common with the paper, and what not: no more than the least of them."""
+    same = [point.same for point in asked if point.same is not None]
+    if len(same) < len(asked):
+        return Basis.QUESTION, ""
+    but = "; ".join(dict.fromkeys(held.but for held in same if held.but))
+    return (Basis.NETWORK if but else Basis.NUMBER), but
+
+
+def _score(comparison: Comparison, point: Point, evidence: Evidence) -> Line:
     values = tuple(Value(held.network, held.share, (held.claim.id,)) for held in point.printed.values())
     measured = _measured(point, evidence)
-    line = Line(comparison.table, Kind.SCORE, point.title, basis, values, None, Verdict.NOT_RUN)
+    basis, but = _basis(point)
+    line = Line(comparison.table, Kind.SCORE, point.title, basis, values, None, Verdict.NOT_RUN, "", but, point.others)
     if isinstance(measured, Missing):
         return replace(line, reason=measured.reason)
-    return _near(replace(line, reproduced=measured.score(CONFIDENCE)), margin)
+    return _near(replace(line, reproduced=measured.score(CONFIDENCE)), comparison.margin)
 
 
 def _near(line: Line, margin: float) -> Line:
-    """The verdict on a number, where it is of the same network and data."""
+    """The verdict on a number, where it is of the same network and data in the same setting."""
     assert line.reproduced is not None
-    if line.basis is Basis.QUESTION:
+    if line.basis is not Basis.NUMBER:
         return replace(line, verdict=Verdict.NOT_JUDGED)
     return replace(line, verdict=_nearness(line.reproduced, line.published[0].share, margin))
 
@@ -145,7 +161,6 @@ def _difference(
     of: Point,
     minus: Point | None,
     floats: Mapping[Network, Printed],
-    basis: Basis,
     evidence: Evidence,
 ) -> tuple[Line, IntervalAt | None]:
     """A line of differences that is not judged yet, with its interval at any confidence."""
@@ -159,7 +174,12 @@ def _difference(
     other = "float" if minus is None else minus.row.title
     what = ", ".join(text for text in (f"{of.row.title} \N{MINUS SIGN} {other}", of.at.title) if text)
     found = _interval(of, minus, evidence)
-    line = Line(comparison.table, kind, what, basis, values, None, Verdict.NOT_RUN)
+    asked = (of,) if minus is None else (of, minus)
+    basis, but = _basis(*asked)
+    others = [id for point in asked for id in point.others]
+    if minus is None and of.same is not None:
+        others += [held.claim.id for network, held in floats.items() if network not in of.printed]
+    line = Line(comparison.table, kind, what, basis, values, None, Verdict.NOT_RUN, "", but, tuple(others))
     if isinstance(found, str):
         return replace(line, reason=found), None
     return replace(line, reproduced=found(CONFIDENCE)), found

@@ -6,7 +6,7 @@ from suite.axes import AXES
 from suite.axes.domains import Choice, Integer, Number, Text
 from suite.cards.layout import LINE, LINK, NAME, PROSE, AnyScalar, Object, Scalar, Sequence, Table
 from suite.claims.claim import COLUMNS, Kind
-from suite.studies.layout import LEVEL_ID, SIZE_NAMES, STUDY_ID, WHERE
+from suite.studies.layout import LEVEL_ID, SIZE_NAMES, SIZES, STUDY_ID, WHERE
 
 VERSION = 1
 
@@ -88,6 +88,14 @@ ENTRY = Object(
     {"id": Scalar(LEVEL_ID), "title": Scalar(LINE), "claims": SELECTION, "where": WHERE},
     required=("id", "claims", "where"),
 )
+SAME_NUMBER = Object(
+    "same_number",
+    {"sizes": SIZE_NAMES, "claims": SELECTION, "margin": Scalar(Number(above=0, most=1))},
+    required=("sizes", "margin"),
+)
+SAME_NETWORK = Object(
+    "same_network", {"sizes": SIZE_NAMES, "claims": SELECTION, "but": Scalar(LINE)}, required=("sizes", "but")
+)
 MAPPING = Object(
     "mapping",
     {
@@ -99,11 +107,7 @@ MAPPING = Object(
                 {
                     "paper": Scalar(PAPER_ID),
                     "differs": Scalar(PROSE),
-                    "same_number": Object(
-                        "same_number",
-                        {"sizes": SIZE_NAMES, "margin": Scalar(Number(above=0, most=1))},
-                        required=("sizes", "margin"),
-                    ),
+                    "differs_at": Object("differs_at", {size: Scalar(PROSE) for size in SIZES}),
                     "comparisons": Sequence(
                         Object(
                             "comparison",
@@ -121,6 +125,8 @@ MAPPING = Object(
                                         required=("of", "minus"),
                                     )
                                 ),
+                                "same_number": SAME_NUMBER,
+                                "same_network": Sequence(SAME_NETWORK, most=10, one=True),
                             },
                             required=("tables", "rows"),
                         ),
@@ -131,14 +137,15 @@ MAPPING = Object(
                             "statement",
                             {
                                 "says": Scalar(LINE),
+                                "place": Scalar(LINE),
                                 "claims": Sequence(Scalar(CLAIM_ID), most=50, one=True),
                                 "expectation": Scalar(STUDY_ID),
                             },
-                            required=("says", "expectation"),
+                            required=("says", "place", "expectation"),
                         )
                     ),
                 },
-                required=("paper", "differs"),
+                required=("paper",),
             ),
             most=10,
         ),

@@ -1,7 +1,8 @@
 """Claims: which study asks a paper's question again. A mapping joins rows of published tables to cells of a study.
 
-One file for each study, in `mappings/`. It never says that two numbers are the same: only at the sizes named under
-`same_number` does a study run the paper's own network on the paper's own data.
+One file for each study, in `mappings/`. It never says that two numbers are the same. It says where a study runs the
+paper's own network on the paper's own data, at which sizes and beside which claims: under `same_number` in all of the
+setting that the paper states, under `same_network` in another one, with what is not the same.
 """
 
 from __future__ import annotations
@@ -48,6 +49,18 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Same:
+    """Where a study runs the paper's own network on the paper's own data: at which sizes, beside which claims."""
+
+    sizes: tuple[str, ...]
+    claims: Selection
+    but: str = ""
+    """What of the setting is not the paper's; empty where nothing is, so that the number itself is judged."""
+    margin: float = 0.0
+    """How far a reproduced score may lie from the printed one, as a share, where the number is judged."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Part of a published table, beside the cells of a study that ask the same."""
 
@@ -61,6 +74,12 @@ class Comparison:
     contrasts: tuple[Contrast, ...]
     float_claims: Selection | None = None
     """Which claims are of the float model; where given, what quantization costs is compared too."""
+    same: tuple[Same, ...] = ()
+    """Where the network and the data are the paper's; the first that fits a claim counts."""
+
+    @property
+    def margin(self) -> float:
+        return max((same.margin for same in self.same), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,10 @@ class Statement:
     """Something a paper says in words, and the expectation of the study that asks whether it holds."""
 
     says: str
+    place: str
+    """Where in the paper: its section, and the figure or table that it speaks of."""
     claims: tuple[str, ...]
+    """The numbers that it is about; none where it speaks of a figure alone."""
     expectation: str
 
 
@@ -79,19 +101,26 @@ class PaperMapping:
     study: str
     paper: str
     differs: str
-    """How the study's runs differ from the paper's."""
+    """How the study's runs differ from the paper's at every size."""
     comparisons: tuple[Comparison, ...] = ()
     statements: tuple[Statement, ...] = ()
-    same_number_at: tuple[str, ...] = ()
-    margin: float = 0.0
-    """At the sizes of `same_number_at`: how far a reproduced score may lie from the printed one, as a share."""
+    differs_at: MappingOf[str, str] = field(default_factory=dict)
+    """Size -> how they differ there beyond that."""
     file: Path = field(default=SHIPPED, compare=False)
+
+    def told(self, size: str) -> str:
+        """How the runs of a size differ from the paper's."""
+        return " ".join(text for text in (self.differs_at.get(size, ""), self.differs) if text)
 
     def speaks_of(self, claim: Claim) -> bool:
         if claim.paper != self.paper:
             return False
         said = any({claim.id, f"{claim.paper}/{claim.table}"} & set(held.claims) for held in self.statements)
-        return said or any(
+        return said or self.compares(claim)
+
+    def compares(self, claim: Claim) -> bool:
+        """Whether a comparison has the claim in one of its rows."""
+        return claim.paper == self.paper and any(
             held.table == claim.table and chosen([claim], {**held.claims, **row.claims, **at.claims})
             for held in self.comparisons
             for row in held.rows
@@ -139,22 +168,24 @@ def read_mapping(path: Path, published: Published, study: Study | None = None) -
 
 
 def _paper(study: str, held: MappingOf[str, Any], path: Path) -> PaperMapping:
-    same = held.get("same_number", {})
     return PaperMapping(
         study=study,
         paper=held["paper"],
-        differs=" ".join(held["differs"].split()),
+        differs=_one_line(held.get("differs", "")),
         comparisons=tuple(
             _comparison(one, table, at) for at, one in enumerate(held.get("comparisons", ())) for table in one["tables"]
         ),
         statements=tuple(
-            Statement(one["says"], tuple(one.get("claims", ())), one["expectation"])
+            Statement(one["says"], one["place"], tuple(one.get("claims", ())), one["expectation"])
             for one in held.get("statements", ())
         ),
-        same_number_at=tuple(same.get("sizes", ())),
-        margin=same.get("margin", 0.0),
+        differs_at={size: _one_line(text) for size, text in held.get("differs_at", {}).items()},
         file=path,
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _comparison(held: MappingOf[str, Any], table: str, number: int) -> Comparison:
@@ -173,6 +204,10 @@ def _comparison(held: MappingOf[str, Any], table: str, number: int) -> Compariso
         at=tuple(_entry(one) for one in held.get("at", everywhere)),
         contrasts=contrasts,
         float_claims=float_claims,
+        same=tuple(
+            Same(tuple(one["sizes"]), _selection(one.get("claims", {})), one.get("but", ""), one.get("margin", 0.0))
+            for one in (*([held["same_number"]] if "same_number" in held else []), *held.get("same_network", ()))
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from suite.claims.claim import Claim, Paper
 from suite.claims.library import Published
-from suite.claims.mapping import Comparison, Entry, PaperMapping, Selection, chosen
+from suite.claims.mapping import Comparison, Entry, PaperMapping, Same, Selection, chosen
 from suite.errors import ClaimError
 from suite.studies.cells import Cell
 from suite.studies.matching import Group, selected
@@ -38,6 +38,10 @@ class Point:
     printed: Mapping[Network, Printed]
     group: Group | None
     """None where the study has no such cell at this size."""
+    same: Same | None = None
+    """Why the printed scores are those of the study's own network alone; None where the networks are others."""
+    others: tuple[str, ...] = ()
+    """The claims of the paper's other networks, which then are left out."""
 
     @property
     def title(self) -> str:
@@ -53,9 +57,9 @@ def selection_of(comparison: Comparison, row: Entry, at: Entry) -> Selection:
 
 
 def points(
-    mapping: PaperMapping, comparison: Comparison, published: Published, cells: Sequence[Cell]
+    mapping: PaperMapping, comparison: Comparison, published: Published, cells: Sequence[Cell], size: str
 ) -> dict[tuple[str, str], Point]:
-    """(row, at) -> its point, in the order of the mapping."""
+    """(row, at) -> its point at a size, in the order of the mapping."""
     paper = published.papers[mapping.paper]
     claims = published.of(f"{mapping.paper}/{comparison.table}")
     found = {}
@@ -68,8 +72,21 @@ def points(
                     hint="say in where which one is meant",
                 )
             printed = printed_of(paper, chosen(claims, selection_of(comparison, row, at)))
-            found[row.id, at.id] = Point(row, at, printed, groups[0] if groups else None)
+            same, own = _own(comparison, printed, size)
+            others = tuple(held.claim.id for network, held in printed.items() if network not in own)
+            found[row.id, at.id] = Point(row, at, own, groups[0] if groups else None, same, others)
     return found
+
+
+def _own(
+    comparison: Comparison, printed: Mapping[Network, Printed], size: str
+) -> tuple[Same | None, Mapping[Network, Printed]]:
+    """Of the printed scores only those of the network that the study runs at this size, where it runs one of them."""
+    for same in comparison.same:
+        own = {network: held for network, held in printed.items() if chosen([held.claim], same.claims)}
+        if size in same.sizes and own:
+            return same, own
+    return None, printed
 
 
 def float_scores(mapping: PaperMapping, comparison: Comparison, published: Published) -> Mapping[Network, Printed]:

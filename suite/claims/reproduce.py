@@ -6,11 +6,12 @@ What to run is decided first (`plan`), then it is run like any study, then publi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from suite.claims.claim import PROSE, Kind, Table
-from suite.claims.compare import Line, Verdict, compare
+from suite.claims.claim import PROSE, Claim, Kind
+from suite.claims.compare import Basis, Line, Verdict, compare
 from suite.claims.library import Published
 from suite.claims.mapping import Comparison, PaperMapping, Statement
 from suite.claims.points import points
@@ -22,6 +23,8 @@ from suite.studies.matching import matched, selected
 from suite.studies.study import Expectation, Number, Ordering, Quantity
 
 NOBODY = "no study that comes with the suite asks this"
+ELSEWHERE = "the study that asks this does so at another size"
+OTHER = "the question is asked above, of another network"
 ANSWERS = {Answered.HOLDS: Verdict.HOLDS, Answered.FAILS: Verdict.FAILS, Answered.OPEN: Verdict.OPEN}
 
 
@@ -49,7 +52,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Left:
-    """Claims whose numbers themselves are not judged: of one table, with the reason and what they need."""
+    """Claims whose numbers themselves are not judged: of one table, for one reason, with what they need."""
 
     table: str
     title: str
@@ -145,7 +148,7 @@ def _part(
     wanted: set[str] = set()
     kept: list[Comparison] = []
     for comparison in comparisons:
-        groups = [point.group for point in points(mapping, comparison, published, cells).values()]
+        groups = [point.group for point in points(mapping, comparison, published, cells, size).values()]
         held = {cell.id for group in groups if group is not None for cell in group.cells}
         wanted |= held
         kept += [comparison] * bool(held)
@@ -201,10 +204,9 @@ def left_over(
     found = []
     for table in paper.tables:
         if wanted in ("", table.id) and table.kind is Kind.RESULTS:
-            claims = [claim for claim in published.of(f"{paper_id}/{table.id}") if claim.id not in judged]
-            if claims:
-                why = _why(table, answers, refused)
-                found.append(Left(table.id, table.title, len(claims), why, table.needs))
+            rest = [claim for claim in published.of(f"{paper_id}/{table.id}") if claim.id not in judged]
+            reasons = Counter(_why(claim, answers, refused) for claim in rest)
+            found += [Left(table.id, table.title, count, why, table.needs) for why, count in reasons.items()]
     if wanted in ("", PROSE):
         said = {id for answer in answers for held in answer.said for id in held.statement.claims}
         claims = [claim for claim in published.of(f"{paper_id}/{PROSE}") if claim.id not in said]
@@ -213,10 +215,30 @@ def left_over(
     return tuple(found)
 
 
-def _why(table: Table, answers: Sequence[Answer], refused: Sequence[Refused]) -> str:
-    lines = [line for answer in answers for line in answer.lines if line.table == table.id]
-    if any(line.reproduced is not None for line in lines):
-        return "the question is asked above, of another network"
-    if lines:
-        return lines[0].reason
-    return next((f"the study {held.study}: {held.why}" for held in refused if table.id in held.tables), NOBODY)
+def _why(claim: Claim, answers: Sequence[Answer], refused: Sequence[Refused]) -> str:
+    """Why a number is not judged: it is asked of something else, not resolved, not run, or not asked at all."""
+    table = [line for answer in answers for line in answer.lines if line.table == claim.table]
+    own = [line for line in table if claim.id in line.claims]
+    measured = [line for line in own if line.reproduced is not None]
+    if measured:
+        return _asked(measured)
+    beside = [line for line in table if claim.id in line.others]
+    if any(line.reproduced is not None for line in beside):
+        return OTHER
+    if own or beside:
+        # One cell of the table stands for all that did not run.
+        return next(line.reason for line in table if line.reproduced is None)
+    if any(answer.part.mapping.compares(claim) for answer in answers):
+        return ELSEWHERE
+    return next((f"the study {held.study}: {held.why}" for held in refused if claim.table in held.tables), NOBODY)
+
+
+def _asked(lines: Sequence[Line]) -> str:
+    """On what basis, the surest of several, the question behind a number was asked."""
+    basis = next(basis for basis in Basis if any(line.basis is basis for line in lines))
+    if basis is Basis.NUMBER:
+        return "it is asked above, and not resolved"
+    if basis is Basis.QUESTION:
+        return OTHER
+    nearest = next(line for line in lines if line.basis is basis)
+    return f"the question is asked above, of the {nearest.footing}"

@@ -60,8 +60,8 @@ def command(
 ) -> int:
     """Put the claims of a paper, or of one of its tables, beside what the suite's own studies measure.
 
-    A score of another network or on other data is never taken for a reproduction of the printed number: then the order
-    of methods is compared. What cannot be run here is listed with what it needs.
+    A score of another network, on other data or in another setting is never taken for a reproduction of the printed
+    number: then the order of methods is compared. What cannot be run here is listed with what it needs.
 
     Exit code 1: a run failed, or its audit contradicts its card; an order that is not reproduced is a result.
     """

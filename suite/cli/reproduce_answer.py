@@ -31,7 +31,9 @@ def as_text(published: Published, found: Reproduction) -> str:
     for answer in found.answers:
         if answer.lines or answer.said:
             lines += ["", f"asked by the study {answer.part.study.id}, {len(answer.part.cells)} cells"]
-            told = f"{answer.part.mapping.differs} Size {found.size}: {answer.part.study.size(found.size).says}"
+            told = (
+                f"{answer.part.mapping.told(found.size)} Size {found.size}: {answer.part.study.size(found.size).says}"
+            )
             lines += _told(told, 2)
         for id in dict.fromkeys(line.table for line in answer.lines):
             table = paper.table(id)
@@ -98,7 +100,7 @@ def _points(share: float, signed: bool = False) -> str:
 
 
 def _verdict(line: Line) -> str:
-    shown = f"{line.basis.value}: {line.verdict.value}" if line.reproduced is not None else line.verdict.value
+    shown = f"{line.footing}: {line.verdict.value}" if line.reproduced is not None else line.verdict.value
     return f"{shown} ({line.reason})" if line.reason else shown
 
 
@@ -107,7 +109,7 @@ def _statements(said: Sequence[Said]) -> list[str]:
     for held in said:
         verdict = click.style(held.verdict.value, fg=COLOURS.get(held.verdict.value, "yellow"), bold=True)
         lines += [
-            f"  {held.statement.says}",
+            f"  {held.statement.says} ({held.statement.place})",
             f"      asked as: {held.says.rstrip('.')}: {verdict}",
             f"      {held.detail}",
         ]

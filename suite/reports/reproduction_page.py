@@ -78,6 +78,7 @@ class StatementRow:
     """What the paper says in words, and what was found of it."""
 
     says: str
+    place: str
     claims: str
     expected: str
     verdict: str
@@ -182,7 +183,7 @@ def _study(published: Published, found: Reproduction, answer: Answer) -> StudySe
     return StudySection(
         study=part.study.id,
         cells=len(part.cells),
-        differs=part.mapping.differs,
+        differs=part.mapping.told(part.size),
         says=part.study.size(part.size).says,
         tables=tuple(
             _table(published, found, id, [line for line in answer.lines if line.table == id])
@@ -191,6 +192,7 @@ def _study(published: Published, found: Reproduction, answer: Answer) -> StudySe
         statements=tuple(
             StatementRow(
                 says=said.statement.says,
+                place=said.statement.place,
                 claims=", ".join(said.statement.claims),
                 expected=said.says.rstrip("."),
                 verdict=said.verdict.value,
@@ -244,7 +246,7 @@ def _row(line: Line) -> LineRow:
         interval=interval,
         verdict=line.verdict.value,
         tone=TONES.get(line.verdict, "quiet"),
-        basis=line.basis.value,
+        basis=line.footing,
         reason=line.reason,
     )
 

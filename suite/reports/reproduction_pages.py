@@ -14,10 +14,10 @@ from suite.reports.table import Cell, Table, columns_of_files, files_of
 PAGE, TWIN = "reproduction.html", "reproduction.md"
 
 LINES = columns_of_files(
-    "study", "table", "kind", "what", "basis", "dataset", "model", "claims", "published", "reproduced", "low",
+    "study", "table", "kind", "what", "basis", "but", "dataset", "model", "claims", "published", "reproduced", "low",
     "high", "difference", "verdict", "reason",
 )  # fmt: skip
-SAID = columns_of_files("study", "says", "claims", "expectation", "expected", "verdict", "detail")
+SAID = columns_of_files("study", "says", "place", "claims", "expectation", "expected", "verdict", "detail")
 NEEDS = columns_of_files("table", "title", "claims", "why", "needs")
 
 
@@ -48,7 +48,7 @@ def reproduction_document(found: Reproduction) -> dict[str, Any]:
             {
                 "study": answer.part.study.id,
                 "cells": len(answer.part.cells),
-                "differs": answer.part.mapping.differs,
+                "differs": answer.part.mapping.told(found.size),
                 "says": answer.part.study.size(answer.part.size).says,
             }
             for answer in found.answers
@@ -87,6 +87,7 @@ def _line(line: Line) -> dict[str, Any]:
         "kind": line.kind.value,
         "what": line.what,
         "basis": line.basis.value,
+        "but": line.but or None,
         "published": [
             {"dataset": held.network[0], "model": held.network[1], "value": held.share, "claims": list(held.claims)}
             for held in line.published
@@ -102,6 +103,7 @@ def _line(line: Line) -> dict[str, Any]:
 def _said(said: Said) -> dict[str, Any]:
     return {
         "says": said.statement.says,
+        "place": said.statement.place,
         "claims": list(said.statement.claims),
         "expectation": said.statement.expectation,
         "expected": said.says,
@@ -120,15 +122,16 @@ def _tables(found: Reproduction) -> tuple[Table, ...]:
             measured = (None, None, None) if one is None else (one.estimate, one.low, one.high)
             lines += [
                 (
-                    _id(answer), line.table, line.kind.value, line.what, line.basis.value, *value.network,
-                    " ".join(value.claims), value.share, *measured, difference, line.verdict.value, line.reason,
+                    _id(answer), line.table, line.kind.value, line.what, line.basis.value, line.but,
+                    *value.network, " ".join(value.claims), value.share, *measured, difference, line.verdict.value,
+                    line.reason,
                 )
                 for value, difference in zip(line.published, differences, strict=True)
             ]  # fmt: skip
     said: list[tuple[Cell, ...]] = [
         (
-            _id(answer), one.statement.says, " ".join(one.statement.claims), one.statement.expectation, one.says,
-            one.verdict.value, one.detail,
+            _id(answer), one.statement.says, one.statement.place, " ".join(one.statement.claims),
+            one.statement.expectation, one.says, one.verdict.value, one.detail,
         )
         for answer in found.answers
         for one in answer.said

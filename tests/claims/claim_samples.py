@@ -63,7 +63,7 @@ papers:
         float: {method: Float}
         contrasts: [{of: good, minus: bad}]
     statements:
-      - {says: Good is good, claims: sample-paper/table1, expectation: good-is-better}
+      - {says: Good is good, place: "section 1, Table 1", claims: sample-paper/table1, expectation: good-is-better}
 """
 
 

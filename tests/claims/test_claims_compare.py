@@ -97,8 +97,9 @@ def test_what_quantization_costs_stands_side_by_side(tmp_path: Path) -> None:
     assert line.differences == pytest.approx((0.50 - FLOAT_SCORE + 0.06, 0.50 - FLOAT_SCORE + 0.16))
 
 
-SMALL_ALONE = MAPPING.replace("metric: Top-1 (%)", "metric: Top-1 (%), model: Small").replace(
-    "    comparisons:", "    same_number: {sizes: smoke, margin: 0.06}\n    comparisons:"
+ROWS = "        rows:\n"
+SMALL_ALONE = MAPPING.replace(
+    ROWS, "        same_number: {sizes: smoke, claims: {model: Small}, margin: 0.06}\n" + ROWS
 )
 
 
@@ -110,6 +111,47 @@ def test_the_number_itself_is_judged_on_the_papers_own_network(score: float, ver
     line = Case(tmp_path, SMALL_ALONE).lines(of(score, 0.5, 0.5, 0.5))["Good, 4 bits"]
     assert (line.basis, line.verdict) == (Basis.NUMBER, verdict)
     assert line.differences == pytest.approx((score - 0.70,))
+
+
+OF_SMALL = "        same_network: {sizes: smoke, claims: {model: Small}, but: on other grids}\n" + ROWS
+
+
+def test_of_the_same_network_in_another_setting_the_number_is_not_judged(tmp_path: Path) -> None:
+    case = Case(tmp_path, MAPPING.replace(ROWS, OF_SMALL))
+    answer = case.answer(of(0.70, 0.50, 0.60, 0.30))
+    lines = {line.what: line for line in answer.lines}
+    score = lines["Good, 4 bits"]
+    assert (score.basis, score.verdict, score.differences) == (Basis.NETWORK, Verdict.NOT_JUDGED, ())
+    assert score.footing == "same network and data, but on other grids"
+    # The paper's other network is not set beside it.
+    assert [value.network for value in score.published] == [("ImageNet", "Small")]
+    assert (lines[CONTRAST4].basis, lines[CONTRAST4].verdict) == (Basis.NETWORK, Verdict.SAME_ORDER)
+    # At 2 bits the networks disagree; of this one alone there is an order.
+    assert lines[CONTRAST2].verdict is Verdict.SAME_ORDER
+    left = left_over(case.published, "sample-paper/table1", [answer], [])
+    assert {held.why: held.claims for held in left} == {
+        "the question is asked above, of the same network and data, but on other grids": 5,
+        "the question is asked above, of another network": 5,
+    }
+
+
+def test_a_difference_is_worth_no_more_than_the_lesser_of_its_scores(tmp_path: Path) -> None:
+    number = "        same_number: {sizes: smoke, claims: {model: Small, method: Good}, margin: 0.06}\n"
+    case = Case(tmp_path, MAPPING.replace(ROWS, number + OF_SMALL))
+    lines = case.lines(of(0.70, 0.50, 0.60, 0.30))
+    assert (lines["Good, 4 bits"].basis, lines["Good, 4 bits"].verdict) == (Basis.NUMBER, Verdict.REPRODUCED)
+    assert (lines["Bad, 4 bits"].basis, lines["Bad, 4 bits"].verdict) == (Basis.NETWORK, Verdict.NOT_JUDGED)
+    assert lines[CONTRAST4].footing == "same network and data, but on other grids"
+
+
+def test_a_number_that_is_not_resolved_is_not_of_another_network(tmp_path: Path) -> None:
+    case = Case(tmp_path, SMALL_ALONE.replace("        float: {method: Float}\n", ""))
+    left = left_over(case.published, "sample-paper/table1", [case.answer(of(0.66, 0.61, 0.46, 0.36))], [])
+    assert {held.why: held.claims for held in left} == {
+        "no study that comes with the suite asks this": 2,
+        "it is asked above, and not resolved": 4,
+        "the question is asked above, of another network": 4,
+    }
 
 
 def test_what_was_not_run_says_why(tmp_path: Path) -> None:

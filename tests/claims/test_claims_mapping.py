@@ -13,6 +13,8 @@ from suite.claims.mapping import SHIPPED, PaperMapping, load_mappings, read_mapp
 from suite.errors import ClaimError
 from suite.studies import shipped_studies
 
+ROWS = "        rows:\n"
+
 
 def mapping_of(folder: Path, text: str = MAPPING) -> tuple[PaperMapping, ...]:
     path = folder / "sample.yaml"
@@ -38,10 +40,10 @@ def test_the_orderings_of_flexrounds_table_2_are_asked() -> None:
         if contrast.minus
     }
     assert asked == {("AdaRound", "AdaQuant"), ("FlexRound", "AdaRound")}
-    assert mapping.same_number_at == ()
+    assert not any(same.margin for comparison in mapping.comparisons for same in comparison.same)
     claims = load_published().of("flexround")
     spoken = {claim.table for claim in claims if mapping.speaks_of(claim)}
-    assert spoken == {"table1", "table2", "table3", "table6", "table7", "table9"}
+    assert spoken == {"table1", "table2", "table3", "table6", "table7"}
 
 
 def test_a_mapping_is_read(tmp_path: Path) -> None:
@@ -75,12 +77,22 @@ def test_a_mapping_is_read(tmp_path: Path) -> None:
         ("float: {method: Float}", "float: {methode: Float}", "unknown key 'methode' (did you mean 'method'?)"),
         ("good-is-better", "good-is-beter", "the study expects no 'good-is-beter' (did you mean 'good-is-better'?)"),
         ("claims: sample-paper/table1", "claims: sample-paper/table9", "no claim of this paper is called"),
-        ("    differs: Another network on other data.\n", "", "missing key 'differs'"),
-        ("    comparisons:", "    same_number: {sizes: paper, margin: 0.01}\n    comparisons:",
+        ("    differs: Another network on other data.\n", "",
+         ":4:5: how the size 'smoke' differs from the paper is not said (differs, or differs_at)"),
+        ("    differs:", "    differs_at: {small: In much.}\n    differs:",
+         "the study has no size 'small' (it has smoke)"),
+        ("    differs:", "    differs_at: {large: In much.}\n    differs:", "unknown key 'large'"),
+        (ROWS, "        same_number: {sizes: paper, margin: 0.01}\n" + ROWS,
          "the study has no size 'paper' (it has smoke)"),
-        ("    comparisons:", "    same_number: {sizes: smoke, margin: 0.01}\n    comparisons:",
+        (ROWS, "        same_number: {sizes: smoke, margin: 0.01}\n" + ROWS,
          "good at W4 stands for several networks at the size 'smoke'"),
-        ("    comparisons:", "    same_number: {sizes: smoke}\n    comparisons:", "missing key 'margin'"),
+        (ROWS, "        same_number: {sizes: smoke, claims: {model: Tiny}, margin: 0.01}\n" + ROWS,
+         ":10:22: no claim that it speaks of stands beside a cell of the study at these sizes"),
+        (ROWS, "        same_network: {sizes: smoke, claims: {model: Tiny}, but: with more of it}\n" + ROWS,
+         ":10:23: no claim that it speaks of stands beside a cell of the study at these sizes"),
+        (ROWS, "        same_number: {sizes: smoke}\n" + ROWS, "missing key 'margin'"),
+        (ROWS, "        same_network: {sizes: smoke}\n" + ROWS, "missing key 'but'"),
+        ('place: "section 1, Table 1", ', "", "missing key 'place'"),
     ],
 )  # fmt: skip
 def test_a_wrong_mapping(old: str, new: str, expected: str, tmp_path: Path) -> None:

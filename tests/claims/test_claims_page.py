@@ -55,8 +55,18 @@ def test_page_and_twin_put_published_and_reproduced_side_by_side(tmp_path: Path)
         assert "same order" in said
         assert "no one order is published" in said  # of 2 bits the networks disagree
         assert "Good is good" in said
+        assert "section 1, Table 1" in said
         assert "ImageNet" in said
         assert COMMAND in said
+
+
+def test_a_statement_about_a_figure_needs_no_number(tmp_path: Path) -> None:
+    case = Case(tmp_path, MAPPING.replace('Table 1", claims: sample-paper/table1', 'Figure 1"'))
+    files = files_of(case)
+    assert "section 1, Figure 1" in Page(str(files[PAGE])).text
+    assert "section 1, Figure 1" in str(files[TWIN])
+    (row,) = csv.DictReader(io.StringIO(str(files["statements.csv"])))
+    assert (row["place"], row["claims"]) == ("section 1, Figure 1", "")
 
 
 def test_the_files_have_one_row_for_every_published_value(tmp_path: Path) -> None:

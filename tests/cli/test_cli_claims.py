@@ -148,9 +148,11 @@ def test_a_paper_is_reproduced_as_far_as_it_goes(mapped: Path, capsys: pytest.Ca
     low, high = contrast["interval"]
     ahead = "same order" if low > 0 else "other order" if high < 0 else "not resolved"
     assert contrast["verdict"] == ahead
-    (left,) = found["not_reproduced"]
-    assert (left["table"], left["claims"]) == ("table2", 30)
-    assert left["needs"][0] == "ImageNet"
+    nobody, asked = found["not_reproduced"]
+    assert (asked["table"], asked["claims"], nobody["claims"]) == ("table2", 6, 24)
+    assert asked["why"] == "the question is asked above, of another network"
+    assert nobody["why"] == "no study that comes with the suite asks this"
+    assert asked["needs"][0] == "ImageNet"
 
     assert run(["reproduce", "flexround/table2", "--recorded"]) == 0
     shown = capsys.readouterr().out
