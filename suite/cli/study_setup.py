@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from suite.cli.options import store_option
-from suite.errors import StudyError
+from suite.errors import StudyError, SuiteError
 
 if TYPE_CHECKING:
     from suite.studies.cells import Cell
@@ -110,14 +110,18 @@ def known(
     threads: int,
     runs: Path,
 ) -> tuple[CellResult, ...]:
-    """What is on record of every cell. The needs count as met: their hashes are what the records are looked up by."""
+    """What is on record of every cell. The needs count as met: their hashes are what the records are looked up by.
+
+    A hash that the study does not know is that of what is given here, else of what the study was last started with.
+    """
     from suite.records import Store
     from suite.studies.journal import Journal
     from suite.studies.needs import assumed
     from suite.studies.states import Conditions, folder_of, known_results
 
-    conditions = Conditions(runs.absolute(), assumed(study.size(size), weights), data, threads, device)
     journal = Journal(folder_of(runs, study.id, size))
+    met = assumed(study.size(size), weights, lambda task: _identity_at_hand(task, data), journal.last_start())
+    conditions = Conditions(runs.absolute(), met, data, threads, device)
     results = known_results(cells, journal, Store(runs), conditions, present)
     return tuple(results[cell.id] for cell in cells)
 
@@ -140,6 +144,14 @@ def _data_identity(task: str, data: Path | None) -> str:
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(task_identity, task, data).result()
+
+
+def _identity_at_hand(task: str, data: Path | None) -> str:
+    """The identity of the data that lie where `data` says; empty where none do."""
+    try:
+        return _data_identity(task, data) if data is not None else ""
+    except SuiteError:
+        return ""
 
 
 def command_line(study: Study, name: str, size: str, threads: int, device: str) -> str:

@@ -1,8 +1,9 @@
 """Studies: the journal, an append-only file that says which cells were started and how they ended.
 
-Each line is one JSON object, flushed to the disk before the study goes on, so that a study that is killed at any moment
-knows afterwards what it had finished. A line that was torn by the kill is not read. The journal only remembers run ids:
-the results themselves are the records of the runs, and where they disagree the records are right.
+Every start of a study says first what it was given. Each line is one JSON object, flushed to the disk before the study
+goes on, so that a study that is killed at any moment knows afterwards what it had finished. A line that was torn by the
+kill is not read. The journal only remembers run ids: the results themselves are the records of the runs, and where they
+disagree the records are right.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from suite.errors import StudyError
 
 FILE, LOCK = "journal.jsonl", "lock"
+BEGUN = "begun"
 LARGEST_LINE_BYTES = 65_536
 
 
@@ -42,15 +44,57 @@ class Line:
     at: str = ""
 
 
+@dataclass(frozen=True)
+class Start:
+    """A start of the study, and the hashes of what it was given: the cells are looked up under them."""
+
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """`MODEL/FILE` -> hash of the file."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Task -> hash of its data."""
+
+
+NOTHING_GIVEN = Start()
+
+
 class Journal:
     """The journal of one study at one size."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
 
+    def begin(self, start: Start) -> None:
+        """Say that the study is started, and with what."""
+        self._write({"event": BEGUN, **asdict(start)})
+
     def append(self, line: Line) -> None:
         """Add a line and wait until it is on the disk."""
-        held = asdict(line) | {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        self._write(asdict(line))
+
+    def lines(self) -> tuple[Line, ...]:
+        """Every whole line about a cell, in order; what is no line of a journal is passed over."""
+        return tuple(held for held in self._entries() if isinstance(held, Line))
+
+    def last_ended(self) -> dict[str, Line]:
+        """Key -> the last line that says how that cell ended."""
+        return {line.key: line for line in self.lines() if line.event == "ended"}
+
+    def last_start(self) -> Start:
+        """What the study was given when it was last started; nothing where that is not on record."""
+        return next((held for held in reversed(self._entries()) if isinstance(held, Start)), NOTHING_GIVEN)
+
+    def _entries(self) -> tuple[Line | Start, ...]:
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise StudyError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        found = (_read(text) for text in content.split(b"\n"))
+        return tuple(held for held in found if held is not None)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        held = {**line, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         content = (json.dumps(held, ensure_ascii=False, allow_nan=False) + "\n").encode()
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -63,21 +107,6 @@ class Journal:
                 os.close(descriptor)
         except OSError as error:
             raise StudyError(f"{self.path} cannot be written: {error.strerror or error}") from error
-
-    def lines(self) -> tuple[Line, ...]:
-        """Every whole line, in order; what is no line of a journal is passed over."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise StudyError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        found = (_read(text) for text in content.split(b"\n"))
-        return tuple(line for line in found if line is not None)
-
-    def last_ended(self) -> dict[str, Line]:
-        """Key -> the last line that says how that cell ended."""
-        return {line.key: line for line in self.lines() if line.event == "ended"}
 
 
 @contextmanager
@@ -110,14 +139,23 @@ def _is_torn(descriptor: int) -> bool:
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
-def _read(text: bytes) -> Line | None:
+def _read(text: bytes) -> Line | Start | None:
     if not text.strip() or len(text) > LARGEST_LINE_BYTES:
         return None
     try:
         held: Any = json.loads(text)
-        return Line(**held) if isinstance(held, dict) and _typed(held) else None
+        if not isinstance(held, dict):
+            return None
+        if held.get("event") == BEGUN:
+            start = Start(held.get("weights", {}), held.get("data", {}))
+            return start if _hashes(start.weights) and _hashes(start.data) else None
+        return Line(**held) if _typed(held) else None
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _hashes(held: object) -> bool:
+    return isinstance(held, dict) and all(isinstance(value, str) for value in held.values())
 
 
 def _typed(held: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from suite.cards import Card
 from suite.errors import StudyError
+from suite.studies.journal import NOTHING_GIVEN, Start
 from suite.studies.study import DataNeed, Size, WeightsNeed
 
 
@@ -108,14 +109,31 @@ def _sha256(path: Path) -> str:
         raise StudyError(f"{path} cannot be read: {error.strerror or error}", hint="see --weights") from error
 
 
-def assumed(size: Size, files: Sequence[Path] = ()) -> Met:
-    """The needs of a size, taken to be met: enough to look up what is on record."""
+def assumed(
+    size: Size,
+    files: Sequence[Path] = (),
+    data_identity: Callable[[str], str] = lambda task: "",
+    before: Start = NOTHING_GIVEN,
+) -> Met:
+    """The needs of a size, taken to be met: enough to look up what is on record.
+
+    Where the study knows no hash, that of the file or of the data at hand counts; where they are not at hand (the
+    identity of the data is empty), that of what the study was last started with.
+    """
     named = {path.name: path for path in files}
-    return Met(
-        tuple(
-            Given(need.model, need.name, path, need.sha256 or (_sha256(path) if path.is_file() else ""))
-            for need in size.weights
-            for path in (named.get(need.name, Path(need.name)),)
-        ),
-        {need.task: need.sha256 for need in size.data if need.sha256},
-    )
+    weights = []
+    for need in size.weights:
+        path = named.get(need.name, Path(need.name))
+        at_hand = need.sha256 or (_sha256(path) if path.is_file() else "")
+        weights.append(Given(need.model, need.name, path, at_hand or before.weights.get(_name(need), "")))
+    data = {need.task: need.sha256 or data_identity(need.task) or before.data.get(need.task, "") for need in size.data}
+    return Met(tuple(weights), {task: identity for task, identity in data.items() if identity})
+
+
+def as_start(met: Met) -> Start:
+    """What was given, as a journal keeps it."""
+    return Start({_name(held): held.sha256 for held in met.weights}, dict(met.data))
+
+
+def _name(held: WeightsNeed | Given) -> str:
+    return f"{held.model}/{held.name}"

@@ -19,6 +19,7 @@ from suite.studies.cells import Cell
 from suite.studies.executor import Ended, Executor, Job
 from suite.studies.forecast import Forecast
 from suite.studies.journal import Journal, Line
+from suite.studies.needs import as_start
 from suite.studies.states import (
     OVER,
     CellResult,
@@ -63,7 +64,9 @@ def run_study(
 
     Whatever ends this (an interrupt too), no job is left behind, and everything that finished is in the journal.
     """
-    return run_cells(folder_of(conditions.runs, study.id, size), cells, conditions, executor, display, present)
+    folder = folder_of(conditions.runs, study.id, size)
+    Journal(folder).begin(as_start(conditions.met))
+    return run_cells(folder, cells, conditions, executor, display, present)
 
 
 def run_cells(

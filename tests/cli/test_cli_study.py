@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,32 @@ def test_a_study_from_its_file_to_its_page(file: Path, capsys: pytest.CaptureFix
     alone = sorted((tmp_path / "runs" / "studies" / "tiny-smoke" / "cards").glob("*.yaml"))[0]
     assert run(["evaluate", "--card", str(alone), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["found"] is True
+
+
+def test_what_a_study_knows_by_no_hash_is_found_again(
+    file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With the data and the weights at hand as without them: the study was last started with them."""
+    from suite.models.baselines import shipped_baselines
+
+    shipped = shipped_baselines()["digits-resnet"].weights
+    assert shipped is not None
+    (tmp_path / "given").mkdir()
+    shutil.copy(shipped, tmp_path / "given" / "mine.pt")
+    needs = "weights: [{model: digits-resnet, name: mine.pt}], data: [{task: digits}]"
+    file.write_text(STUDY.replace("says: The embedded digits.", f"says: x, {needs}"), encoding="utf-8")
+    assert answer(capsys, "status", "tiny.yaml")["counts"]["waiting"] == 2
+    found = answer(capsys, "run", "tiny.yaml", "--weights", "given/mine.pt")
+    assert found["cells"]["completed"] == 2
+    for given in ([], ["--data", "."], ["--weights", "given/mine.pt"]):
+        status = answer(capsys, "status", "tiny.yaml", *given)
+        assert status["counts"]["completed"] == 2, given
+        assert [cell["stale"] for cell in status["cells"]] == ["", ""]
+        page = answer(capsys, "report", "tiny.yaml", "--to", "page", *given)
+        assert page["cells"] == found["cells"]
+        assert page["expectations"] == found["expectations"]
+    (tmp_path / "given" / "mine.pt").write_bytes(b"others")
+    assert answer(capsys, "status", "tiny.yaml", "--weights", "given/mine.pt")["counts"]["waiting"] == 2
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from study_samples import STUDY, sample
 
 from suite.errors import StudyError
 from suite.studies import examine_text, expand
-from suite.studies.needs import Given, Met, asked_for, assumed, meet, told_data
+from suite.studies.journal import Journal, Line
+from suite.studies.needs import Given, Met, as_start, asked_for, assumed, meet, told_data
 from suite.studies.study import DataNeed, Size, WeightsNeed
 
 CARD = expand(sample(), "smoke")[0].card
@@ -84,6 +85,24 @@ def test_where_nobody_knows_the_hash_the_name_of_the_file_counts(file: Path, tmp
     assert (given.path, given.sha256) == (named, DIGEST)
     assert assumed(size(weights=(unknown,)), [named]).weights == (given,)
     assert asked_for(size(weights=(unknown,)), [named]) == (named,)
+
+
+def test_what_is_not_at_hand_is_what_the_study_was_last_started_with(file: Path, tmp_path: Path):
+    wanted = size(weights=(WeightsNeed("resnet20", "any-name.pt"),), data=(DataNeed("t"), DataNeed("u", "c" * 64)))
+    met = meet(wanted, [file], {"t": "a" * 64, "u": "c" * 64}.__getitem__)
+    journal = Journal(tmp_path)
+    assert assumed(wanted, before=journal.last_start()).data == {"u": "c" * 64}
+    journal.begin(as_start(Met(data={"t": "b" * 64})))
+    journal.begin(as_start(met))
+    journal.append(Line("started", "a", "1"))
+    taken = assumed(wanted, before=journal.last_start())
+    assert taken.data == met.data
+    assert [held.sha256 for held in taken.weights] == [DIGEST]
+    # What is at hand is looked at, and what the study knows by hash is that.
+    assert assumed(wanted, (), lambda task: "e" * 64, journal.last_start()).data == {"t": "e" * 64, "u": "c" * 64}
+    file.write_bytes(b"others")
+    (held,) = assumed(wanted, [file], before=journal.last_start()).weights
+    assert held.sha256 == hashlib.sha256(b"others").hexdigest()
 
 
 def test_data_that_nobody_here_has_are_taken_as_they_are():

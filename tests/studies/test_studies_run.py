@@ -11,7 +11,7 @@ from study_samples import STUDY, FakeExecutor, Silent, record_of, sample
 
 from suite.records import Status, Store
 from suite.studies import expand
-from suite.studies.journal import Journal, Line
+from suite.studies.journal import Journal, Line, Start
 from suite.studies.needs import Given, Met
 from suite.studies.run import run_study, why_no_record
 from suite.studies.states import CellResult, Conditions, State, counts, folder_of, known_results
@@ -236,18 +236,30 @@ def test_the_journal_forgets_a_torn_line_and_nothing_else(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "line", ["null", "[]", '{"event": 1}', '{"unknown": "x"}', '{"event":"ended"}', "{" * 5000, "\xff"]
+    "line",
+    [
+        "null",
+        "[]",
+        '{"event": 1}',
+        '{"event": "begun", "data": {"t": 1}}',
+        '{"event": "begun", "weights": ""}',
+        '{"unknown": "x"}',
+        '{"event":"ended"}',
+        "{" * 5000,
+        "\xff",
+    ],
 )
 def test_the_journal_passes_over_what_is_not_its_own(tmp_path: Path, line: str):
     journal = Journal(tmp_path)
     journal.path.write_bytes(line.encode("latin-1") + b"\n")
     journal.append(Line("started", "a", "1"))
     assert [held.cell for held in journal.lines()] == ["a"]
+    assert journal.last_start() == Start()
 
 
 def test_the_journal_says_what_happened_in_order(room: Room):
     room.run()
     lines = [json.loads(text) for text in (room.folder / "journal.jsonl").read_text().splitlines()]
-    assert [line["event"] for line in lines[:3]] == ["started", "started", "ended"]
-    assert len(lines) == 12
+    assert [line["event"] for line in lines[:4]] == ["begun", "started", "started", "ended"]
+    assert len(lines) == 13
     assert all(line["seconds"] == 1.5 and line["run_id"] for line in lines if line["event"] == "ended")
