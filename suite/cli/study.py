@@ -153,12 +153,15 @@ def status(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Say how far a study is, without running anything; weights and data are taken to be those the study needs."""
+    """Say how far a study is, without running anything; weights and data are taken to be those the study needs.
+
+    A cell is running while the process that began it lives.
+    """
     from suite.studies.display import MARKS, outcome_text
     from suite.studies.states import counts
 
     study, size, cells = load(name, size)
-    results = known(study, size, cells, weights, data, device, threads, runs)
+    results = known(study, size, cells, weights, data, device, threads, runs, running=True)
     held = counts(results)
     rows = [
         (

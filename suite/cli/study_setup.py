@@ -109,20 +109,26 @@ def known(
     device: str,
     threads: int,
     runs: Path,
+    *,
+    running: bool = False,
 ) -> tuple[CellResult, ...]:
     """What is on record of every cell. The needs count as met: their hashes are what the records are looked up by.
 
     A hash that the study does not know is that of what is given here, else of what the study was last started with.
+    With `running`, a cell that a living process is at is told as that, whatever is on record of it.
     """
     from suite.records import Store
     from suite.studies.journal import Journal
     from suite.studies.needs import assumed
-    from suite.studies.states import Conditions, folder_of, known_results
+    from suite.studies.states import Conditions, folder_of, known_results, with_running
 
-    journal = Journal(folder_of(runs, study.id, size))
+    folder = folder_of(runs, study.id, size)
+    journal = Journal(folder)
     met = assumed(study.size(size), weights, lambda task: _identity_at_hand(task, data), journal.last_start())
     conditions = Conditions(runs.absolute(), met, data, threads, device)
     results = known_results(cells, journal, Store(runs), conditions, present)
+    if running:
+        results = with_running(results, folder, journal, conditions)
     return tuple(results[cell.id] for cell in cells)
 
 

@@ -18,13 +18,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from suite.errors import StudyError
 
 FILE, LOCK = "journal.jsonl", "lock"
 BEGUN = "begun"
 LARGEST_LINE_BYTES = 65_536
+LOOK_SECONDS = 0.1
+"""Whoever asks whether a folder is held holds it for a moment; a start waits that long and tries once more."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Journal:
         self.path = folder / FILE
 
     def begin(self, start: Start) -> None:
-        """Say that the study is started, and with what."""
+        """Say that the study is started, and with what; cells that are open before this line are run by nobody."""
         self._write({"event": BEGUN, **asdict(start)})
 
     def append(self, line: Line) -> None:
@@ -82,6 +84,18 @@ class Journal:
     def last_start(self) -> Start:
         """What the study was given when it was last started; nothing where that is not on record."""
         return next((held for held in reversed(self._entries()) if isinstance(held, Start)), NOTHING_GIVEN)
+
+    def left_open(self) -> dict[str, str]:
+        """Cell -> key of every cell that the last start of the study began and has not ended."""
+        found: dict[str, str] = {}
+        for held in self._entries():
+            if isinstance(held, Start):
+                found.clear()
+            elif held.event == "started":
+                found[held.cell] = held.key
+            elif held.event == "ended":
+                found.pop(held.cell, None)
+        return found
 
     def _entries(self) -> tuple[Line | Start, ...]:
         try:
@@ -118,20 +132,40 @@ def locked(folder: Path, study: str) -> Iterator[None]:
     except OSError as error:
         raise StudyError(f"{folder} cannot be used: {error.strerror or error}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
+        taken = _taken(file, fcntl.LOCK_EX)
+        if not taken:
+            time.sleep(LOOK_SECONDS)
+            taken = _taken(file, fcntl.LOCK_EX)
+        if not taken:
             raise StudyError(
                 f"another process is running the study '{study}' here",
                 hint="`suite study status` shows how far it is; use another --runs to run it beside",
-            ) from None
+            )
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process holds a study's folder."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            return not _taken(file, fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def _taken(file: IO[bytes], kind: int) -> bool:
+    """Take a lock if nobody else has it; closing the file lets go of it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        return False
+    return True
 
 
 def _is_torn(descriptor: int) -> bool:

@@ -13,7 +13,7 @@ from suite.records import Record, Status, Store
 from suite.records.identity import why_stale
 from suite.records.plain import digest_of
 from suite.studies.cells import Cell
-from suite.studies.journal import Journal
+from suite.studies.journal import Journal, is_held
 from suite.studies.needs import Met
 
 
@@ -101,6 +101,17 @@ def known_results(
             result = CellResult(cell, State.FAILED, result.record, line.message)
         results[cell.id] = result
     return results
+
+
+def with_running(
+    results: Mapping[str, CellResult], folder: Path, journal: Journal, conditions: Conditions
+) -> dict[str, CellResult]:
+    """The same, with those cells as running that a living process is at: it began them, and they have not ended."""
+    begun = journal.left_open() if is_held(folder) else {}
+    return {
+        id: CellResult(held.cell, State.RUNNING) if begun.get(id) == key_of(held.cell, conditions) else held
+        for id, held in results.items()
+    }
 
 
 def result_of(cell: Cell, record: Record) -> CellResult:

@@ -100,6 +100,7 @@ def test_a_study_from_its_file_to_its_page(file: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["found"] is True
 
 
+@pytest.mark.slow
 def test_what_a_study_knows_by_no_hash_is_found_again(
     file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -151,12 +152,14 @@ def test_a_study_that_is_killed_continues_with_what_it_had(file: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_an_interrupted_study_says_how_to_go_on(file: Path, tmp_path: Path) -> None:
+def test_an_interrupted_study_says_how_to_go_on(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [sys.executable, "-m", "suite", "study", "run", "tiny.yaml"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / "runs" / "studies" / "tiny-smoke" / "journal.jsonl"
     try:
-        _until(journal.exists)
+        _until(lambda: answer(capsys, "status", "tiny.yaml")["counts"]["running"] == 1)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:
@@ -165,6 +168,7 @@ def test_an_interrupted_study_says_how_to_go_on(file: Path, tmp_path: Path) -> N
     assert "the same command continues" in said
     assert "Traceback" not in said
     assert "interrupted" in (journal.parent / "progress.log").read_text()
+    assert answer(capsys, "status", "tiny.yaml")["counts"]["running"] == 0
 
 
 def test_two_processes_cannot_run_one_study(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from study_samples import STUDY, FakeExecutor, Silent, record_of, sample
 
+from suite.errors import StudyError
 from suite.records import Status, Store
 from suite.studies import expand
-from suite.studies.journal import Journal, Line, Start
+from suite.studies.journal import LOOK_SECONDS, Journal, Line, Start, is_held, locked
 from suite.studies.needs import Given, Met
 from suite.studies.run import run_study, why_no_record
-from suite.studies.states import CellResult, Conditions, State, counts, folder_of, known_results
+from suite.studies.states import CellResult, Conditions, State, counts, folder_of, key_of, known_results, with_running
 
 
 def score_of(card: Any) -> float:
@@ -233,6 +236,59 @@ def test_the_journal_forgets_a_torn_line_and_nothing_else(tmp_path: Path):
     journal.append(Line("ended", "c", "3", outcome="failed", message="why – so"))
     assert [(line.cell, line.message) for line in journal.lines()] == [("a", ""), ("c", "why – so")]
     assert list(journal.last_ended()) == ["1", "3"]
+
+
+def running(room: Room) -> list[str]:
+    known = known_results(
+        room.cells, Journal(room.folder), Store(room.conditions.runs), room.conditions, lambda cell: {}
+    )
+    found = with_running(known, room.folder, Journal(room.folder), room.conditions)
+    assert {id: held for id, held in found.items() if held.state is not State.RUNNING}.items() <= known.items()
+    return [id for id, held in found.items() if held.state is State.RUNNING]
+
+
+def test_a_cell_is_running_while_the_process_that_began_it_lives(room: Room):
+    class Looking(FakeExecutor):
+        def ended(self, timeout_seconds: float) -> Any:
+            assert running(room) == [job.id for job in self.waiting]
+            return super().ended(timeout_seconds)
+
+    with locked(room.folder, "sample"):
+        assert not running(room)
+        run_study(room.study, "smoke", room.cells, room.conditions, Looking(room.conditions.runs, score_of), Silent())
+        assert not running(room)
+
+
+def test_what_a_killed_process_left_open_is_not_running(room: Room):
+    room.folder.mkdir(parents=True)
+    journal, first = Journal(room.folder), room.cells[0]
+    journal.begin(Start())
+    journal.append(Line("started", first.id, key_of(first, room.conditions)))
+    assert not running(room)
+    with locked(room.folder, "sample"):
+        assert running(room) == [first.id]
+        room.conditions = Conditions(room.conditions.runs, threads=2)
+        assert not running(room)  # that would be another run of the cell
+        room.conditions = Conditions(room.conditions.runs)
+        journal.begin(Start())
+        assert not running(room)
+
+
+def test_who_looks_whether_a_study_runs_does_not_keep_it_from_starting(tmp_path: Path):
+    assert not is_held(tmp_path)
+    with locked(tmp_path, "sample"):
+        assert is_held(tmp_path)
+        with (
+            pytest.raises(StudyError, match="another process is running the study 'sample' here"),
+            locked(tmp_path, "sample"),
+        ):
+            pass
+    assert not is_held(tmp_path)
+    look = (tmp_path / "lock").open("rb")
+    fcntl.flock(look, fcntl.LOCK_SH)
+    threading.Timer(LOOK_SECONDS / 4, look.close).start()
+    with locked(tmp_path, "sample"):
+        assert is_held(tmp_path)
 
 
 @pytest.mark.parametrize(
