@@ -152,9 +152,7 @@ def test_a_study_that_is_killed_continues_with_what_it_had(file: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_an_interrupted_study_says_how_to_go_on(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_study_says_how_to_go_on(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [sys.executable, "-m", "suite", "study", "run", "tiny.yaml"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / "runs" / "studies" / "tiny-smoke" / "journal.jsonl"
@@ -171,7 +169,36 @@ def test_an_interrupted_study_says_how_to_go_on(
     assert answer(capsys, "status", "tiny.yaml")["counts"]["running"] == 0
 
 
-def test_two_processes_cannot_run_one_study(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_of_two_processes_that_start_at_once_one_runs_the_study(file: Path, tmp_path: Path) -> None:
+    """The other is refused before it runs anything, and every cell is run once."""
+    arguments = [sys.executable, "-m", "suite", "study", "run", "tiny.yaml", "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    both = [subprocess.Popen(arguments, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    try:
+        said = [process.communicate(timeout=300) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    found = {process.returncode: words for process, words in zip(both, said, strict=True)}
+    assert sorted(found) == [0, 2], said
+    (out, _), (refused, why) = found[0], found[2]
+    assert json.loads(out)["cells"] == {"completed": 2, "diverged": 0, "failed": 0}
+    assert refused == ""
+    assert "another process is running the study 'tiny' here" in why
+    assert "suite study status" in why
+    assert len(why.strip().splitlines()) == 1
+
+    folder = tmp_path / "runs" / "studies" / "tiny-smoke"
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["begun", "started", "ended", "started", "ended"]
+    assert len({line["cell"] for line in lines[1:]}) == len(list(Store(tmp_path / "runs").run_ids())) == 2
+    again = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert (again.returncode, again.stdout) == (0, out)  # the lock is gone with its holder
+
+
+def test_a_study_that_is_held_is_not_run(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from suite.studies.journal import locked
 
     with locked(tmp_path / "runs" / "studies" / "tiny-smoke", "tiny"):
