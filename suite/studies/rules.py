@@ -130,8 +130,22 @@ class _Rules:
             kind, conditions = "number" if isinstance(test, Number) else "measure", {"where": test.where}
         for name, condition in conditions.items():
             self.condition(condition, (*where, kind, name))
-        if isinstance(test, Crossing) and test.along not in self.levels:
-            self.complain((*where, kind, "along"), f"no factor is called '{test.along}'")
+        if isinstance(test, Crossing):
+            self.along(test, (*where, kind, "along"))
+
+    def along(self, test: Crossing, where: Path) -> None:
+        """Both sides stand at every level of the factor along which they cross."""
+        if test.along == PART:
+            self.complain(where, "parts have no order; a crossing runs along a factor", "name a factor")
+        elif test.along not in self.levels:
+            hint = suggestion(test.along, sorted(self.levels))
+            self.complain(where, f"no factor is called '{test.along}'", hint)
+        elif test.along in {*test.first, *test.second}:
+            self.complain(
+                where,
+                f"the sides are told apart by '{test.along}', so that they cannot cross along it",
+                f"the sides name other factors; where: {{{test.along}: […]}} chooses levels",
+            )
 
     def show(self, show: Show, where: Path) -> None:
         """A table or a figure that leaves out a factor would put two cells into one place."""
@@ -161,12 +175,32 @@ class _Rules:
                 self.complain(("sizes", size.name), error.message, error.hint)
                 continue
             for at, expectation in enumerate(self.study.expectations):
-                if (not expectation.sizes or size.name in expectation.sizes) and not _asks(expectation, cells):
+                if expectation.sizes and size.name not in expectation.sizes:
+                    continue
+                if not _asks(expectation, cells):
                     self.complain(
                         ("expectations", at),
                         f"at the size '{size.name}' there is no cell that '{expectation.id}' speaks of",
                         "name the sizes at which it is asked: sizes: […]",
                     )
+                elif isinstance(expectation.test, Crossing):
+                    self.places(expectation.test, cells, size.name, ("expectations", at, "crossing", "along"))
+
+    def places(self, test: Crossing, cells: Sequence[Cell], size: str, where: Path) -> None:
+        """Every matched pair of a crossing has its place in the order of levels: that of its part, or of the first."""
+        for pair in matched(cells, test.where, test.first, test.second):
+            part = self.study.part(pair.shared.get(PART, self.study.parts[0].id))
+            ordered = next((factor.ids for factor in part.factors if factor.name == test.along), ())
+            if pair.shared.get(test.along) in ordered:
+                continue
+            if PART in pair.shared:
+                told = f"pairs of the part '{part.id}' are compared, which has no factor '{test.along}'"
+                hint = "say which parts are meant: where: {part: […]}"
+            else:
+                told = f"'{pair.named()}' has no level of '{test.along}' in the first part, '{part.id}'"
+                hint = "where the sides are parts, the first part says the order of the levels"
+            self.complain(where, f"at the size '{size}' {told}", hint)
+            return
 
 
 def _asks(expectation: Expectation, cells: Sequence[Cell]) -> bool:

@@ -14,6 +14,19 @@ from suite.errors import StudyError
 from suite.studies import examine_text, expand, load_study, shipped_studies
 from suite.studies.layout import study_schema
 
+ORDERING = "ordering: {higher: {method: good}, lower: {method: bad}}"
+CROSSING = "crossing: {{along: {}, first: {{method: good}}, second: {{method: bad}}}}"
+SIZES = STUDY[STUDY.index("sizes:") : STUDY.index("shows:")]
+OTHER_PART = """\
+  - id: other
+    title: Without the factor
+    varies:
+      - factor: method
+        levels:
+          - {id: good, method: rtn, axes: {weight_range: mse}}
+          - {id: bad, method: rtn}
+"""
+
 
 def problems_of(text: str) -> list[str]:
     study, problems = examine_text(text, "study.yaml")
@@ -65,6 +78,14 @@ def test_the_sample_has_no_problem():
         ("ordering: {", "measure: {of: model_bytes, ", "unknown key 'higher'"),
         ("ordering: {", "ordering: {by: 2, ", "by is between -1 and 1"),
         ("ordering: {", "ordering: {measure: model_kilobytes, ", "measure: expected a measure"),
+        (ORDERING, CROSSING.format("beats"), "no factor is called 'beats' (did you mean 'bits'?)"),
+        (ORDERING, CROSSING.format("part"), "parts have no order; a crossing runs along a factor"),
+        (ORDERING, CROSSING.format("method"), "the sides are told apart by 'method', so that they cannot cross along"),
+        (
+            SIZES,
+            OTHER_PART + SIZES.replace(ORDERING, CROSSING.format("bits")),
+            "at the size 'smoke' pairs of the part 'other' are compared, which has no factor 'bits'",
+        ),
         ("id: sample", "id: &anchor sample", "the anchor '&anchor' is not allowed in a study"),
     ],
 )
@@ -74,6 +95,26 @@ def test_a_mistake_is_told_with_its_place(old: str, new: str, expected: str):
     found = problems_of(text)
     assert any(expected in problem for problem in found), found
     assert all(problem.startswith("study.yaml:") for problem in found)
+
+
+def test_a_crossing_says_which_parts_it_is_about():
+    whole = SIZES.replace(ORDERING, CROSSING.format("bits"))
+    chosen = whole.replace("along: bits", "along: bits, where: {part: main}")
+    text = STUDY.replace(SIZES, OTHER_PART + whole)
+    (problem,) = problems_of(text)
+    line = next(number for number, held in enumerate(text.splitlines(), 1) if "along:" in held)
+    assert problem.startswith(f"study.yaml:{line}:")
+    assert "say which parts are meant: where: {part: […]}" in problem
+    assert problems_of(STUDY.replace(SIZES, OTHER_PART + chosen)) == []
+
+
+def test_a_crossing_of_parts_runs_along_the_levels_of_the_first():
+    main = STUDY[STUDY.index("  - id: main") : STUDY.index("sizes:")]
+    third = main.replace("id: main", "id: third")
+    sizes = SIZES.replace(ORDERING, "crossing: {along: bits, first: {part: main}, second: {part: third}}")
+    assert problems_of(STUDY.replace(SIZES, third + sizes)) == []
+    (problem,) = problems_of(STUDY.replace(main + SIZES, OTHER_PART + main + third + sizes))
+    assert "'third − main at good, 4' has no level of 'bits' in the first part, 'other'" in problem
 
 
 def test_a_place_is_that_of_the_mistake():
