@@ -74,6 +74,28 @@ def test_both_pages_say_what_was_measured(both: tuple[str, str]) -> None:
         assert "weight_range" in text
 
 
+NUMBER = """  - id: known
+    says: It is known | in <b>numbers</b>.
+    number: {where: {method: good}, value: 0.85, tolerance: 0.1}
+shows:"""
+
+
+def test_the_twin_holds_every_comparison_that_a_verdict_rests_on(tmp_path: Path) -> None:
+    study = sample(STUDY.replace("shows:", NUMBER))
+    html, markdown = pages(study, tmp_path)
+    folds = re.findall(r"<details class=\"quiet-fold\">(.*?)</details>", html, re.DOTALL)
+    twins = re.findall(r"^<details>(.*?)^</details>$", markdown, re.DOTALL | re.MULTILINE)
+    assert len(folds) == len(twins) == 2
+    for fold, twin in zip(folds, twins, strict=True):
+        rows = [Page(row) for row in re.findall(r"<tr>.*?</tr>", fold.partition("<tbody>")[2], re.DOTALL)]
+        lines = [line for line in twin.replace("\\", "").splitlines() if line.startswith("| ")][1:]
+        assert len(rows) == len(lines) == int(twin.partition("<summary>")[2].split()[0])
+        for row, line in zip(rows, lines, strict=True):
+            assert line.split(" | ")[1:4] == [" ".join(text.split()) for text in row.texts[:3]]
+            assert re.findall(r"[\d.]+", row.text) == re.findall(r"[\d.]+", line)
+    assert any("[" in twin and "points" in twin for twin in twins)
+
+
 def test_tables_lie_beside_the_page_and_say_the_same(tmp_path: Path) -> None:
     study = sample(STUDY)
     files = files_of(study, tmp_path)
