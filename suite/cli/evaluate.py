@@ -133,6 +133,8 @@ def as_data(evaluation: Evaluation) -> dict[str, Any]:
 
 def as_text(evaluation: Evaluation) -> str:
     """The compact result a person reads."""
+    from suite.records.words import points_interval
+
     record = evaluation.record
     lines = [click.style(f"{record.method} on {record.task} / {record.model}, seed {record.seed}", bold=True)]
     if record.status != "completed":
@@ -142,10 +144,8 @@ def as_text(evaluation: Evaluation) -> str:
     if record.score is not None:
         lines.append(f"  quantized  {record.score:8.2%}")
     if record.difference is not None and record.difference_interval is not None:
-        low, high = record.difference_interval
-        lines.append(
-            f"  difference {100 * record.difference:+8.2f} points, 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]"
-        )
+        interval = points_interval(record.difference_interval)
+        lines.append(f"  difference {100 * record.difference:+8.2f} points, 95 % interval {interval}")
     for name, values in record.figures.get("test", {}).items():
         lines.append(f"  {name}: {values['float']:.4f} float, {values['quantized']:.4f} quantized")
     if record.average_weight_bits is not None and record.average_activation_bits is not None:

@@ -12,6 +12,7 @@ from suite.cli.output import columns, emit, json_option, note
 from suite.errors import RecordError
 from suite.records import Record, Store
 from suite.records.export import FORMATS, export_text, flat_row
+from suite.records.words import points_interval
 
 STORE = "suite.store"
 
@@ -269,8 +270,7 @@ def _points(record: Record) -> str:
         return ""
     text = f"{100 * record.difference:+.2f} points"
     if record.difference_interval is not None:
-        low, high = record.difference_interval
-        text += f", 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]"
+        text += f", 95 % interval {points_interval(record.difference_interval)}"
     return text
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from suite.records.words import points_interval
 from suite.studies.forecast import Forecast
 from suite.studies.states import OVER, CellResult, State, counts
 
@@ -122,11 +123,12 @@ class LiveDisplay(PlainDisplay):
 
 
 def outcome_text(result: CellResult) -> str:
-    """How a cell ended, on one line."""
+    """How a cell ended, on one line; the difference with its 95 % interval."""
     record = result.record
     if result.state is State.COMPLETED and record is not None and record.score is not None:
         took = f" in {duration(result.seconds)}" if result.seconds is not None else ""
-        return f"{record.score:.2%} ({100 * (record.difference or 0.0):+.2f} points to float){took}"
+        known = f" {points_interval(record.difference_interval)}" if record.difference_interval is not None else ""
+        return f"{record.score:.2%} ({100 * (record.difference or 0.0):+.2f}{known} points to float){took}"
     return f"{result.state.value}: {result.message}" if result.message else result.state.value
 
 
