@@ -58,6 +58,8 @@ class _Difference:
     pair: Pair
     at: IntervalAt | None
     reason: str = ""
+    seeds: tuple[int, int] = (0, 0)
+    """How many seeds both sides have; what has one does not know how far another would move it."""
 
     @property
     def shown(self) -> Interval | None:
@@ -82,7 +84,7 @@ def _difference(pair: Pair, evidence: Evidence) -> _Difference:
         assert again is not None
         return again
 
-    return _Difference(pair, at)
+    return _Difference(pair, at, seeds=(len(first.seeds), len(second.seeds)))
 
 
 def _sides(differences: Sequence[_Difference], threshold: float) -> list[Side | None]:
@@ -168,7 +170,13 @@ def _crosses(held: Sequence[Side | None]) -> Verdict:
 
 
 def _with_limits(detail: str, differences: Sequence[_Difference]) -> str:
-    """A sentence about differences of scores, with what was not measured."""
+    """A sentence about differences of scores, with what it does not know: other seeds, and pairs without a result."""
+    measured = [held for held in differences if held.at is not None]
+    alone = sum(1 in held.seeds for held in measured)
+    if alone and all(held.seeds == (1, 1) for held in measured):
+        detail += "; one seed each: the intervals are those of the test examples alone"
+    elif alone:
+        detail += f"; a single seed in {alone} of {len(measured)} measured: their intervals do not know its spread"
     reasons = [held.reason for held in differences if held.reason]
     if not reasons:
         return detail

@@ -16,13 +16,16 @@ from suite.studies.together import CONFIDENCE, Compared, Judged, Verdict, count_
 def number(
     test: Number, study: Study, held: Sequence[Group], evidence: Evidence
 ) -> tuple[Verdict, str, tuple[Compared, ...]]:
-    """Scores against an expected one."""
+    """Scores against an expected one; where that is a mean of several, the sentence says how far those lie apart."""
     compared = judged_together([_against(test, group, evidence) for group in held], "all")
     wanted = (
         f"at least {test.value - test.tolerance:.2%}"
         if test.or_better
         else (f"{test.value:.2%} ± {100 * test.tolerance:.2f} points")
     )
+    theirs = next((one.scores for one in study.references if one.id == test.reference), ())
+    if len(theirs) > 1:
+        wanted += f" (their {len(theirs)} scores: {min(theirs):.2%} to {max(theirs):.2%})"
     told = "; ".join(f"{one.what}: {one.says}" for one in compared)
     return together([one.verdict for one in compared], "all"), f"expected {wanted}; {told}", compared
 
@@ -43,7 +46,7 @@ def _against(test: Number, group: Group, evidence: Evidence) -> Judged:
     how = _seeds(len(measured.seeds))
     how += ", the same examples" if test.same_examples else ""
     if len(measured.seeds) == 1:
-        how += ", no interval" if shown is None else ""
+        how += ", no interval" if shown is None else ": the interval is that of the test examples alone"
     says = f"{score:.2%}, {100 * (score - test.value):+.2f} points ({how})"
     return Judged(Compared(group.id, shown, says, Verdict.OPEN, True), judge)
 
@@ -71,6 +74,9 @@ def counted_ordering(
         f"{measure(test.measure).title}: {count_of(verdicts, Verdict.HOLDS)} known to be higher{beyond}, "
         f"{count_of(verdicts, Verdict.FAILS)} known not to be, {count_of(verdicts, Verdict.OPEN)} not resolved"
     )
+    alone = sum(one.seeds == 1 for one in held)
+    if alone:
+        detail += f"; one seed, no interval in {alone} of {sum(one.judge is not None for one in held)} measured"
     return together(verdicts, test.of), detail, compared
 
 
@@ -97,7 +103,7 @@ def _counted_pair(test: Ordering, pair: Pair, evidence: Evidence) -> Judged:
         low, high = _spread(differences, confidence)
         return Verdict.HOLDS if low > test.by else Verdict.FAILS if high <= test.by else Verdict.OPEN
 
-    return Judged(Compared(pair.named(), None, _told(differences, "+.4g"), Verdict.OPEN), judge)
+    return Judged(Compared(pair.named(), None, _told(differences, "+.4g"), Verdict.OPEN), judge, len(shared))
 
 
 def _counted(test: Quantity, group: Group, evidence: Evidence) -> Judged:
@@ -134,7 +140,7 @@ def _told(values: Sequence[float], shape: str) -> str:
     """A counted number with its interval in words: pages print intervals as shares of right answers."""
     mean = over_seeds(values, CONFIDENCE).mean
     if len(values) == 1:
-        return f"{mean:{shape}} (one seed)"
+        return f"{mean:{shape}} (one seed, no interval)"
     low, high = _spread(values, CONFIDENCE)
     return f"{mean:{shape}} [{low:{shape}}, {high:{shape}}] ({_seeds(len(values))})"
 

@@ -54,6 +54,8 @@ class Judged:
 
     compared: Compared
     judge: Judge | None
+    seeds: int = 0
+    """How many it rests on, where that is told of the whole; one gives no interval."""
 
 
 def judged_together(held: Sequence[Judged], of: Amount) -> tuple[Compared, ...]:

@@ -174,7 +174,7 @@ def test_a_measure_of_one_seed_is_compared_as_it_is(tmp_path: Path):
     found = ask(study, lambda cell: {"score": 0.5, "model_bytes": sizes[cell.levels["method"]]}, tmp_path)
     assert [row.verdict for row in found.compared] == [HOLDS, FAILS]
     assert found.verdict is FAILS
-    assert found.detail.startswith("expected size of the model 1000 ± 10; main.good.4: 1010 (one seed)")
+    assert found.detail.startswith("expected size of the model 1000 ± 10; main.good.4: 1010 (one seed, no interval)")
 
 
 def test_a_measure_of_a_run_that_is_missing_is_open(tmp_path: Path):
@@ -218,7 +218,7 @@ def test_an_ordering_of_a_measure_needs_its_runs(tmp_path: Path):
     sizes = {"good": 1010, "bad": 1000}
     found = ask(study, lambda cell: {"score": 0.5, "model_bytes": sizes[cell.levels["method"]]}, tmp_path)
     assert found.verdict is HOLDS
-    assert "+10 (one seed)" in {row.says for row in found.compared}
+    assert "+10 (one seed, no interval)" in {row.says for row in found.compared}
 
 
 def test_a_reference_gives_the_number_and_the_cells(tmp_path: Path):
@@ -233,10 +233,11 @@ def test_a_reference_gives_the_number_and_the_cells(tmp_path: Path):
     )
     found = ask(sample(text), by_level(good_4=0.81, good_2=0.1, bad_4=0.1, bad_2=0.1), tmp_path)
     assert found.verdict is HOLDS
-    assert (
-        found.detail
-        == "expected 80.00% ± 2.00 points; main.good.4: 81.00%, +1.00 points (one seed, the same examples, no interval)"
+    assert found.detail == (
+        "expected 80.00% ± 2.00 points (their 2 scores: 79.00% to 81.00%); "
+        "main.good.4: 81.00%, +1.00 points (one seed, the same examples, no interval)"
     )
+    assert found.compared[0].interval is None  # an interval without width would look like certainty
 
 
 @pytest.mark.parametrize(
@@ -273,3 +274,43 @@ def test_seeds_of_both_sides_are_paired(tmp_path: Path):
     assert interval.estimate == pytest.approx(0.1)
     assert "paired" in interval.method
     assert interval.high - interval.low < 0.12
+
+
+ONE_SEED = "one seed each: the intervals are those of the test examples alone"
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "ordering: {where: {bits: 4}, higher: {method: good}, lower: {method: bad}}",
+        "equality: {where: {bits: 4}, first: {method: good}, second: {method: bad}, margin: 0.01}",
+    ],
+)
+def test_a_verdict_of_one_seed_says_so(test: str, tmp_path: Path):
+    found = ask(with_expectation(test), by_level(good_4=0.85, good_2=0.8, bad_4=0.7, bad_2=0.6), tmp_path)
+    assert found.verdict is not OPEN  # intervals over test examples are intervals
+    assert found.detail.endswith(ONE_SEED)
+
+
+def test_what_has_several_seeds_says_nothing_of_one(tmp_path: Path):
+    scores = by_level(good_4=0.85, good_2=0.8, bad_4=0.7, bad_2=0.6)
+    study = with_expectation("ordering: {where: {bits: 2}, higher: {method: good}, lower: {method: bad}}")
+    assert "seed" not in ask(study, scores, tmp_path / "several").detail
+    mixed = ask(sample(), scores, tmp_path / "mixed")
+    assert "; a single seed in 1 of 2 measured" in mixed.detail
+    crossing = with_expectation("crossing: {along: bits, first: {method: good}, second: {method: bad}}")
+    assert "; a single seed in 1 of 2 measured" in ask(crossing, scores, tmp_path / "crossing").detail
+
+
+def test_an_order_of_counts_says_where_one_seed_has_no_interval(tmp_path: Path):
+    study = with_expectation("ordering: {measure: model_bytes, higher: {method: good}, lower: {method: bad}}")
+    sizes = {"good": 1010, "bad": 1000}
+    found = ask(study, lambda cell: {"score": 0.5, "model_bytes": sizes[cell.levels["method"]]}, tmp_path)
+    assert found.detail.endswith("; one seed, no interval in 1 of 2 measured")
+
+
+def test_a_number_of_one_seed_says_what_its_interval_is(tmp_path: Path):
+    study = with_expectation("number: {where: {method: good, bits: 4}, value: 0.8, tolerance: 0.1}")
+    found = ask(study, by_level(good_4=0.8, good_2=0.1, bad_4=0.1, bad_2=0.1), tmp_path)
+    assert "(one seed: the interval is that of the test examples alone)" in found.detail
+    assert found.compared[0].interval is not None
