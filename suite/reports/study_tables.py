@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.reports import numbers
-from suite.statistics import rank_ranges
+from suite.statistics import Interval, IntervalAt, Side, rank_ranges, sides
 from suite.studies.evidence import Evidence, Measured, Missing
 from suite.studies.matching import Group
 from suite.studies.measures import mean_of, measure
@@ -145,17 +145,39 @@ def _best_of_column(
     measured: Mapping[Place, Measured | Missing],
     evidence: Evidence,
 ) -> dict[Place, bool]:
-    """Which places of a column may hold its highest score: those that no other is known to exceed."""
+    """Which places of a column may hold its highest score: those that no other is known to exceed.
+
+    All pairs of the column are resolved together (Holm): of many equal scores some pair would look different by chance.
+    """
     held = [(row, found) for row in rows if isinstance(found := measured.get((row, column)), Measured)]
     if len(held) < 2:
         return {}
+    scores = [found.score().estimate for _, found in held]
+    between = {
+        (first, second): at
+        for first, second in itertools.combinations(range(len(held)), 2)
+        if (at := _difference(held[first][1], held[second][1], evidence)) is not None
+    }
+    known = dict(zip(between, sides(list(between.values())), strict=True))
 
     def resolved(higher: int, lower: int) -> bool:
-        interval = evidence.difference(held[lower][1], held[higher][1])
-        return interval is not None and interval.low > 0.0
+        return known.get((lower, higher)) is Side.ABOVE or known.get((higher, lower)) is Side.BELOW
 
-    ranks = rank_ranges([found.score().estimate for _, found in held], resolved)
+    ranks = rank_ranges(scores, resolved)
     return {(row, column): rank.first == 1 for (row, _), rank in zip(held, ranks, strict=True)}
+
+
+def _difference(first: Measured, second: Measured, evidence: Evidence) -> IntervalAt | None:
+    """score(second) − score(first) at any confidence; None where they did not answer the same examples."""
+    if evidence.difference(first, second) is None:
+        return None
+
+    def at(confidence: float) -> Interval:
+        found = evidence.difference(first, second, confidence)
+        assert found is not None
+        return found
+
+    return at
 
 
 def _keys(part: Part, names: Sequence[str]) -> list[tuple[str, ...]]:

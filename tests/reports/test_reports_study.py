@@ -10,15 +10,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas
 import pytest
 from report_pages import Page
 
-from suite.records import Status
+from suite.records import Status, Store
 from suite.reports.study_charts import BOTTOM, TOP, Score, panel, x_places
 from suite.reports.study_pages import PAGE, TWIN, study_files
+from suite.reports.study_tables import study_table
 from suite.studies import Study, expand
+from suite.studies.evidence import Evidence, Measured
 from suite.studies.expectations import answers
+from suite.studies.matching import Group, groups
 from suite.studies.remarks import NO_REMARKS, Remarks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
@@ -132,6 +136,35 @@ def test_the_page_is_whole(both: tuple[str, str]) -> None:
     assert embedded["text"].startswith("study: 1")
     assert embedded["cells"][0]["cell"] == "main.good.4.s0"
     assert embedded["expectations"][0]["verdict"] == "unresolved at this number of seeds"
+
+
+def test_the_best_of_a_column_is_rarely_told_among_equals() -> None:
+    """Seven equal scores: by their own intervals, some pair of 21 is told apart in about half of all columns."""
+    text = STUDY.replace("axis: weight_bits, values: [4, 2]", "axis: weight_bits, values: [8, 7, 6, 5, 4, 3, 2]")
+    text = text.replace("table: {rows: method, columns: bits}", "table: {rows: bits, columns: method}")
+    text = text.replace("    adjust:\n      - {where: {bits: 2}, seeds: [0, 1]}\n", "").replace("figures: ", "# ")
+    study = sample(text)
+    held = groups([cell for cell in expand(study, "smoke") if cell.levels["method"] == "good"])
+    generator, told = np.random.default_rng(21), 0
+    for _ in range(30):
+        rows = {group.id: generator.random(400) < 0.8 for group in held}
+        drawn = Drawn(rows)
+        table = study_table(study.parts[0], study.shows[0].table, held, drawn, ())
+        told += not all(cell.best for row in table.rows for cell in row.cells if cell is not None)
+    assert len(held) == 7
+    assert told <= 3
+
+
+class Drawn(Evidence):
+    """Evidence of outcomes that were drawn and not read."""
+
+    def __init__(self, rows: dict[str, np.ndarray]) -> None:
+        super().__init__((), Store())
+        self._rows = rows
+
+    def of(self, group: Group) -> Measured:
+        row = self._rows[group.id]
+        return Measured((row,), row, (0,), (float(row.mean()),), (), "drawn")
 
 
 def test_the_best_of_a_column_is_told_only_among_what_is_resolved(tmp_path: Path) -> None:
