@@ -104,12 +104,14 @@ def as_data(entries: Sequence[Entry], page: ComparisonPage, files: Sequence[Path
         "rankings": [
             {
                 "comparable": ranking.comparable,
+                "pairs_resolved_together": ranking.pairs,
                 "rows": [
                     {
                         "letter": page.letters[row.position],
                         "rank": [row.first_rank, row.last_rank],
                         "difference_to_above": row.difference_to_above,
                         "interval_to_above": [row.to_above.low, row.to_above.high] if row.to_above else None,
+                        "mcnemar_p_to_above": row.p_to_above,
                         "resolved": row.resolved,
                         "not_comparable_to_above": list(row.obstacles_to_above),
                     }
@@ -155,9 +157,10 @@ def _table(table: ResultTable) -> str:
         difference = f"{row.difference} {row.interval}{mark}" if row.measured else row.difference
         cells = [row.letter, row.title, row.method, row.score + mark, difference, row.bits, row.size, row.audit]
         if table.ranked:
-            above = f"{row.above} {row.above_interval} {row.resolution}{mark}" if row.above else ""
+            told = (row.above, row.above_interval, row.above_p, row.resolution)
+            above = " ".join(filter(None, told)) + mark if row.above else ""
             cells = [row.rank + mark, *cells[:5], above, *cells[5:]]
         rows.append(cells)
     if table.ranked:
-        headers = ["rank", *headers[:5], "difference to the row above, 95 % interval", *headers[5:]]
+        headers = ["rank", *headers[:5], "difference to the row above, 95 % interval, McNemar's p", *headers[5:]]
     return f"{table.title}\n{columns(rows, headers)}\n{table.note}"

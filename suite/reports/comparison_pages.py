@@ -19,7 +19,7 @@ RESULTS = columns_of_files(
     "letter", "title", "run_id", "status", "method", "task", "model", "seed", "float_score", "score", "difference",
     "difference_low", "difference_high", "average_weight_bits", "average_activation_bits", "model_bytes", "audit",
     "contradicted", "ranking", "first_rank", "last_rank", "above", "above_difference", "above_low", "above_high",
-    "not_comparable",
+    "above_mcnemar_p", "resolved", "not_comparable",
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def _results(entries: Sequence[Entry], page: ComparisonPage) -> Table:
                 measured.float_score, measured.score, measured.difference, *(measured.interval or (None, None)),
                 measured.weight_bits, measured.activation_bits, measured.model_bytes, entry.audit_verdict,
                 " ".join(entry.contradicted_axes),
-                *(_place(page, *ranked[position]) if position in ranked else (None,) * 7 + ("",)),
+                *(_place(page, *ranked[position]) if position in ranked else (None,) * 9 + ("",)),
             )
         )  # fmt: skip
     return Table.of_rows("results", "Results", "entries", RESULTS, rows)
@@ -79,6 +79,7 @@ def _place(page: ComparisonPage, number: int, row: RankedRow, above: RankedRow |
         number, row.first_rank, row.last_rank,
         "" if above is None else page.letters[above.position], row.difference_to_above,
         *((None, None) if interval is None else (interval.low, interval.high)),
+        row.p_to_above, "" if above is None else "yes" if row.resolved else "no",
         "; ".join(row.obstacles_to_above),
     )  # fmt: skip
 

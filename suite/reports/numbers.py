@@ -69,6 +69,11 @@ def number(value: float | int | None, digits: int = 2) -> str:
     return _signed(float(value), digits)
 
 
+def p_value(p: float) -> str:
+    """A p-value as `p = 0.034`; what is smaller than a thousandth needs no digits."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
 def cell_text(value: str | int | float | None, kind: str) -> str:
     """A cell of a table, shown as its column says; the script of a page shows the same."""
     if value is None or value == "":

@@ -31,6 +31,7 @@ class ResultRow:
     rank: str = ""
     above: str = ""
     above_interval: str = ""
+    above_p: str = ""
     resolution: str = ""
     resolved: bool = False
     obstacles: str = ""
@@ -68,7 +69,7 @@ def result_tables(
                     _result_row(entries[row.position], letters[row.position], methods[row.position], row)
                     for row in ranking.rows
                 ),
-                note="A rank is a range: entries whose interval includes zero are not resolved from each other.",
+                note=_note(ranking),
             )
         )
     rest = [position for position in range(len(entries)) if position not in shown]
@@ -83,6 +84,16 @@ def result_tables(
             )
         )
     return tables
+
+
+def _note(ranking: Ranking) -> str:
+    if not ranking.pairs:
+        return "A rank is a range: without outcomes on the same examples no entry is resolved from another."
+    together = f"all {ranking.pairs} pairs are" if ranking.pairs > 1 else "the only pair is"
+    return (
+        f"A rank is a range: it counts differences that are resolved, for which {together} judged together (Holm). "
+        "Interval and p (McNemar's exact test) are those of each pair alone."
+    )
 
 
 def _result_row(entry: Entry, letter: str, method: str, ranked: RankedRow | None = None) -> ResultRow:
@@ -113,6 +124,7 @@ def _result_row(entry: Entry, letter: str, method: str, ranked: RankedRow | None
             "rank": ranked.rank,
             "above": "" if first else numbers.points(ranked.difference_to_above),
             "above_interval": numbers.interval_points((interval.low, interval.high)) if interval else "no interval",
+            "above_p": "" if ranked.p_to_above is None else numbers.p_value(ranked.p_to_above),
             "resolution": "" if first else _resolution(ranked),
             "resolved": ranked.resolved,
             "obstacles": ", ".join(ranked.obstacles_to_above),

@@ -69,6 +69,23 @@ def test_a_run_may_be_named_in_five_ways(way: str, store: Store, capsys: pytest.
     assert lower["difference_to_above"] == pytest.approx(-0.135)
     assert lower["interval_to_above"][0] < -0.135 < lower["interval_to_above"][1] < 0
     assert lower["resolved"] is True
+    assert lower["mcnemar_p_to_above"] == pytest.approx(2 * 0.5**54)  # 54 of 400 examples, all one way
+    assert ranking["rows"][0]["mcnemar_p_to_above"] is None
+    assert ranking["pairs_resolved_together"] == 1
+
+
+def test_the_exact_p_stands_beside_the_paired_difference_everywhere(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near = keep(store, "near", 0.93)
+    assert run(["compare", "lsq", near, "--to", "pages"]) == 0
+    p_value = 2 * 0.5**6  # six examples differ, all one way
+    assert "p = 0.031 resolved" in capsys.readouterr().out
+    assert "p = 0.031" in (tmp_path / "pages/comparison.html").read_text(encoding="utf-8")
+    assert "| p = 0.031 | resolved" in (tmp_path / "pages/comparison.md").read_text(encoding="utf-8")
+    rows = pandas.read_csv(tmp_path / "pages/results.csv").set_index("letter")
+    assert rows.loc["B", "above_mcnemar_p"] == pytest.approx(p_value)
+    assert rows.loc["B", "resolved"] == "yes"
 
 
 YOUNGER_AXES = {id: axis.before for id, axis in AXES.items() if axis.before is not None}

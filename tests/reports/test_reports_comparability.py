@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from suite.reports import Entry, comparability, entry_of
 from suite.reports.comparability import Obstacle, letters_of
 from suite.reports.entry import method_names
 from suite.reports.ranking import rankings
+from suite.statistics import PairedTable, mcnemar_exact
 
 
 def diverged() -> Entry:
@@ -120,6 +122,61 @@ def test_ranks_are_ranges_where_intervals_include_zero():
     assert ranking.rows[1].difference_to_above == pytest.approx(-0.005)
     assert ranking.rows[1].to_above.includes_zero
     assert ranking.rows[2].to_above.high < 0
+
+
+def test_equal_entries_are_rarely_told_apart_however_many_they_are():
+    """Twelve equal entries make 66 pairs; by their own 95 % intervals, some pair is told apart in most rankings."""
+    generator = np.random.default_rng(66)
+    names = [f"m{number}" for number in range(12)]
+    entries = [make_entry(name) for name in names]
+    verdict = comparability(entries)
+    told, alone = 0, 0
+    for _ in range(60):
+        rows = generator.random((12, 1000)) < np.clip(generator.normal(0.9, 0.1, 1000), 0.0, 1.0)
+        drawn = [
+            dataclasses.replace(
+                make_entry(name, score=float(row.mean())), outcomes=Outcomes(np.ones(1000, dtype=bool), row)
+            )
+            for name, row in zip(names, rows, strict=True)
+        ]
+        (ranking,) = rankings(drawn, verdict)
+        assert ranking.pairs == 66
+        told += any(row.rank != "1–12" for row in ranking.rows)
+        alone += (
+            min(mcnemar_exact(PairedTable.of(first, second)) for first, second in itertools.combinations(rows, 2))
+            < 0.05
+        )
+    assert told <= 5
+    assert alone > 30
+
+
+def test_forty_entries_are_ranked_at_confidences_that_no_resampling_reaches():
+    generator = np.random.default_rng(1)
+    rows = generator.random((40, 500)) < np.linspace(0.5, 0.95, 40)[:, None]
+    entries = [
+        dataclasses.replace(
+            make_entry(f"m{number}", score=float(row.mean())), outcomes=Outcomes(np.ones(500, dtype=bool), row)
+        )
+        for number, row in enumerate(rows)
+    ]
+    (ranking,) = rankings(entries, comparability(entries))
+    assert ranking.pairs == 780
+    assert 1 < ranking.rows[0].last_rank < 40
+    assert 1 < ranking.rows[-1].first_rank < 40
+
+
+def test_a_difference_may_exclude_zero_by_itself_and_still_not_be_resolved():
+    """Of two entries it is resolved; of twelve, whose pairs are judged together, it is not."""
+    scores = [0.945, 0.93, *([0.9] * 10)]
+    entries = [make_entry(f"m{number}", score=score) for number, score in enumerate(scores)]
+    two, twelve = entries[:2], entries
+    (alone,) = rankings(two, comparability(two))
+    (crowd,) = rankings(twelve, comparability(twelve))
+    for ranking, resolved in ((alone, True), (crowd, False)):
+        lower = ranking.rows[1]
+        assert lower.to_above.resolved
+        assert lower.resolved is resolved
+        assert lower.p_to_above == pytest.approx(2 * 0.5**6)  # six examples changed, all one way
 
 
 def test_the_interval_between_rows_is_that_of_their_paired_outcomes():
