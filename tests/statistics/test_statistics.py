@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -129,31 +130,60 @@ def test_few_discordant_examples_use_the_closed_form_and_identical_models_are_no
     assert paired_difference(*outcomes_of(PairedTable(300, edge, 0, 9))).method == "paired bootstrap"
 
 
-@pytest.mark.parametrize(
-    ("count", "only_first", "only_second"),
-    [
-        (360, 0.005, 0.005),
-        (360, 0.01, 0.002),
-        (360, 0.05, 0.03),
-        (360, 0.2, 0.02),
-        (60, 0.02, 0.02),
-        (5000, 0.02, 0.01),
-    ],
-)
-def test_coverage_of_the_95_percent_interval(count, only_first, only_second):
-    """In 500 simulated experiments the interval holds the true difference in at least 93 %."""
+def coverage(count: int, only_first: float, only_second: float) -> float:
+    """In how many of 2,000 simulated experiments the 95 % interval holds the true difference."""
     generator = np.random.default_rng(11)
     both = 0.9 * (1 - only_first - only_second)
     chances = [both, only_first, only_second, 1 - both - only_first - only_second]
-    truth, held = only_second - only_first, 0
-    for cells in generator.multinomial(count, chances, size=500):
-        table = PairedTable(*(int(cell) for cell in cells))
-        if table.discordant < FEWEST_DISCORDANT_FOR_BOOTSTRAP:
-            interval = newcombe(table)
-        else:
-            interval = paired_bootstrap(table, resamples=1000)
-        held += interval.low <= truth <= interval.high
-    assert held / 500 >= 0.93
+    drawn = [tuple(int(cell) for cell in cells) for cells in generator.multinomial(count, chances, size=2000)]
+
+    @cache  # examples on which both agree do not move the bootstrap, so few tables are resampled
+    def resampled(first: int, second: int) -> Interval:
+        return paired_bootstrap(PairedTable(count - first - second, first, second, 0), resamples=2000)
+
+    held = 0
+    for both_right, first, second, neither in drawn:
+        table = PairedTable(both_right, first, second, neither)
+        closed = table.discordant < FEWEST_DISCORDANT_FOR_BOOTSTRAP
+        interval = newcombe(table) if closed else resampled(first, second)
+        held += interval.low <= only_second - only_first <= interval.high
+    return held / 2000
+
+
+@pytest.mark.parametrize(
+    ("count", "only_first", "only_second"),
+    [
+        (360, 0.05, 0.03),
+        (360, 0.2, 0.02),
+        (773, 0.01, 0.03),
+        (1000, 0.01, 0.01),
+        (1000, 0.015, 0.015),
+        (1000, 0.02, 0.02),
+        (1000, 0.1, 0.05),
+        (2000, 0.02, 0.03),
+        (5000, 0.02, 0.01),
+        (10_000, 0.01, 0.015),
+        (10_000, 0.05, 0.04),
+    ],
+)
+def test_coverage_of_the_95_percent_interval(count, only_first, only_second):
+    """With twenty expected discordant examples or more, of 360 to 10,000; measured 94.2 to 96.6 %."""
+    assert 0.93 <= coverage(count, only_first, only_second) <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("count", "only_first", "only_second", "measured"),
+    [
+        (60, 0.02, 0.02, 0.9965),
+        (360, 0.005, 0.005, 0.9965),
+        (360, 0.01, 0.002, 0.991),
+        (1000, 0.002, 0.002, 0.994),
+        (1000, 0.005, 0.005, 0.9755),
+    ],
+)
+def test_with_few_discordant_examples_the_interval_is_wider_than_it_says(count, only_first, only_second, measured):
+    """Two to ten expected discordant examples: Newcombe's closed form is cautious, and never too narrow."""
+    assert coverage(count, only_first, only_second) == pytest.approx(measured, abs=0.005)
 
 
 def test_interval_of_fifty_thousand_examples_is_fast():
