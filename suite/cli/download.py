@@ -28,7 +28,7 @@ def command(task: str, folder: Path, as_json: bool) -> None:
     from suite.tasks.download import download, require_downloadable
 
     require_downloadable(task)
-    from suite.models.torchvision_shim import ensure_torchvision
+    from suite.torchvision_shim import ensure_torchvision
 
     done = download(task, folder, ensure_torchvision().datasets)
     emit({"task": task, "data": str(done)}, f"{task} is in {done}; name it with --data or SUITE_DATA", as_json)

@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from suite.errors import DataMissing, Unsupported, WeightsError
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.registry import unknown
+from suite.torchvision_shim import ensure_torchvision
 
 HEADS = {"causal-lm": "AutoModelForCausalLM", "sequence-classification": "AutoModelForSequenceClassification"}
 _TYPES = {

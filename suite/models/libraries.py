@@ -7,8 +7,8 @@ from types import ModuleType
 from torch import nn
 
 from suite.errors import Unsupported
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.registry import unknown
+from suite.torchvision_shim import ensure_torchvision
 
 # What the pretrained weights of both libraries were trained on.
 _PRETRAINED_CLASSES = 1000

@@ -13,8 +13,8 @@ DOWNLOADABLE = ("cifar10", "cifar10-clean40k")
 def download(task: str, folder: Path, datasets: ModuleType) -> Path:
     """Fetch the data of `task` below `folder`, which is then the data folder to name; returns it.
 
-    `datasets` is `torchvision.datasets`, handed in because torchvision has one door in the house and it is not in
-    this room. It fetches the official archive and checks its MD5.
+    `datasets` is `torchvision.datasets`, handed in so that what is refused is refused before torchvision is imported.
+    It fetches the official archive and checks its MD5.
     """
     require_downloadable(task)
     try:

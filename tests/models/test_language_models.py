@@ -16,9 +16,9 @@ from suite.errors import DataMissing, SuiteError, Unsupported, WeightsError
 from suite.harness.identity import identify
 from suite.harness.request import resolve
 from suite.models import build_model, get_baseline
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.plan import dissect
 from suite.tasks import get_task
+from suite.torchvision_shim import ensure_torchvision
 
 TOKENS = torch.tensor([[3, 7, 1, 9, 9, 2], [5, 5, 4, 8, 1, 6]])
 

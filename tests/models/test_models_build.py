@@ -13,8 +13,8 @@ import torch
 from suite.errors import DataMissing, UnknownName, Unsupported
 from suite.models import MODELS, build_model
 from suite.models.recipes import measure
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.tasks import get_task
+from suite.torchvision_shim import ensure_torchvision
 
 WITH_DATA = pytest.mark.skipif("SUITE_DATA" not in os.environ, reason="needs the CIFAR-10 and weights of SUITE_DATA")
 

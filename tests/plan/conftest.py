@@ -104,7 +104,7 @@ class TinyMixed(nn.Module):
 
 
 def _timm(name: str) -> nn.Module:
-    from suite.models.torchvision_shim import ensure_torchvision
+    from suite.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
     timm = pytest.importorskip("timm")

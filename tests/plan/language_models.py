@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.plan import Anatomy, dissect
+from suite.torchvision_shim import ensure_torchvision
 
 VOCABULARY, CONTEXT, LENGTH = 50, 40, 16
 NAMES = ("bert", "opt", "gpt-neo")

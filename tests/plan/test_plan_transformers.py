@@ -17,7 +17,6 @@ from torch.overrides import TorchFunctionMode
 
 from suite.axes import Setting
 from suite.models import build_model
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.plan import (
     Anatomy,
     Block,
@@ -32,6 +31,7 @@ from suite.plan import (
     place,
     prepare,
 )
+from suite.torchvision_shim import ensure_torchvision
 
 # site, role, and the quantizer of its grid where everything is quantized that can be: "-" is float, "own" its own.
 STEM = """

@@ -14,9 +14,9 @@ from PIL import Image
 
 from suite.cli.download import command as download_command
 from suite.errors import DataMissing, SuiteError
-from suite.models.torchvision_shim import ensure_torchvision
 from suite.tasks import Split, get_task
 from suite.tasks.cifar10_files import read_cifar10
+from suite.torchvision_shim import ensure_torchvision
 
 
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from suite import torchvision_shim
 from suite.errors import Unsupported
-from suite.models import torchvision_shim
 
 # A process that first imports torchvision as anybody would, and then through the shim.
 FRESH = """
@@ -17,7 +17,7 @@ try:
     plain = True
 except RuntimeError:
     plain = False
-from suite.models.torchvision_shim import ensure_torchvision, operators_declared
+from suite.torchvision_shim import ensure_torchvision, operators_declared
 assert not operators_declared()
 torchvision = ensure_torchvision()
 import torch, torchvision as again

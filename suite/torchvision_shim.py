@@ -1,4 +1,4 @@
-"""Models: the one place that imports torchvision, also where its compiled operators cannot be loaded.
+"""Ground floor: the one place that imports torchvision, also where its compiled operators cannot be loaded.
 
 Some builds of torch refuse torchvision's binary. Importing torchvision then fails with "operator torchvision::nms does
 not exist", because it describes the shapes of two operators (`nms` and `qnms`, for object detection) that its
