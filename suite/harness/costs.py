@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from suite.harness.environment import processor_name
 from suite.harness.streams import undisturbed
+from suite.tasks import Inputs
 
 WARM_UP_STEPS = 2
 LEAST_STEPS = 3
@@ -129,7 +130,7 @@ def _peak_bytes() -> int:
 
 def measure_epoch(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     labels: Tensor,
     *,
     batch_size: int,
@@ -171,7 +172,7 @@ def measure_epoch(
 
 def epoch_time(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     labels: Tensor,
     *,
     batch_size: int,

@@ -164,8 +164,8 @@ class DataMeter:
         model.eval()
         with torch.no_grad():
             answers = [
-                model(inputs.to(self.device)).argmax(dim=1).cpu()
-                for inputs in torch.split(self._budget.inputs, _LABELLING_BATCH)
+                model(self._budget.inputs[start : start + _LABELLING_BATCH].to(self.device)).argmax(dim=1).cpu()
+                for start in range(0, len(self._budget), _LABELLING_BATCH)
             ]
         model.train(training)
         return torch.cat(answers)

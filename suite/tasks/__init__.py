@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from suite.registry import Registry
-from suite.tasks.api import LabelledTensors, Split, Task
+from suite.tasks.api import Inputs, LabelledTensors, Split, Task
 from suite.tasks.catalogue import FACTS, TaskFacts
 
 DATA_VARIABLE = "SUITE_DATA"
@@ -20,11 +20,12 @@ TASKS: Registry[Callable[[Path | None], Task]] = Registry("task", "suite.tasks")
 TASKS.register("digits", "suite.tasks.digits:load")
 TASKS.register("cifar10", "suite.tasks.cifar10:load")
 TASKS.register("cifar10-clean40k", "suite.tasks.cifar10_clean40k:load")
+TASKS.register("imagenet", "suite.tasks.imagenet:load")
 TASKS.register("shakespeare-characters", "suite.tasks.shakespeare:load")
 
 
 def get_task(id: str, data: str | Path | None = None) -> Task:
-    """The task `id`, its examples in memory. `data` is the folder to look in; without it, the variable SUITE_DATA."""
+    """The task `id`, ready to be read. `data` is the folder to look in; without it, the variable SUITE_DATA."""
     return TASKS.get(id)(data_root(data))
 
 
@@ -44,6 +45,7 @@ __all__ = [
     "DATA_VARIABLE",
     "FACTS",
     "TASKS",
+    "Inputs",
     "LabelledTensors",
     "Split",
     "Task",

@@ -26,9 +26,20 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class Inputs(Protocol):
+    """What networks read, one entry an example: a tensor, or what reads the examples when they are asked for.
+
+    `inputs[positions]` is a tensor [n, ...] of the examples at a slice or at int64 positions. Whoever walks through
+    all of a split takes it in pieces, because all of it together may not fit into memory.
+    """
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, positions: slice | torch.Tensor, /) -> torch.Tensor: ...
+
+
 @dataclass(frozen=True)
 class LabelledTensors:
-    """Examples in memory, already preprocessed.
+    """Examples, already preprocessed: labels and ids in memory, inputs there too or read when they are asked for.
 
     Inputs are images (float32 [N, C, H, W]) or tokens (int64 [N, T]); labels int64 [N], or [N, T] with one a position;
     ids int64 [N].
@@ -36,7 +47,7 @@ class LabelledTensors:
     An id names an example for ever (its index in the official data set), whatever part of the data is present.
     """
 
-    inputs: torch.Tensor
+    inputs: Inputs
     labels: torch.Tensor
     ids: torch.Tensor
 
@@ -77,7 +88,10 @@ class Task(Protocol):
     def preprocessing(self) -> str: ...
     @property
     def data_hash(self) -> str:
-        """SHA-256 of the examples that are present: pixels, labels, ids and their split."""
+        """SHA-256 of the examples that are present: pixels, labels, ids and their split.
+
+        Where they are too many to read, names and sizes of files stand for the pixels.
+        """
         ...
 
     @property

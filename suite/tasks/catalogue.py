@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from suite.tasks.api import NEXT_TOKEN, TOP1
 
 
+def _spaced(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How pixels become network inputs, and how training images are varied.
@@ -23,13 +27,31 @@ class Preprocessing:
 
     def sentence(self) -> str:
         """The text a card and a report show, and that a task's identity covers."""
-        mean, deviation = (
-            " ".join(f"{value:g}" for value in values) for values in (self.mean, self.standard_deviation)
-        )
         flip = ", horizontal flip 0.5" if self.mirror else ""
         return (
-            f"pixels/{self.full_scale:g}, mean {mean}, std {deviation}; "
+            f"pixels/{self.full_scale:g}, mean {_spaced(self.mean)}, std {_spaced(self.standard_deviation)}; "
             f"augmented: pad {self.pad_pixels} with black, random crop{flip}"
+        )
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """How photographs of any size become network inputs. There is no way to vary them.
+
+    The short side becomes `short_side` pixels long, and the centre of `crop` x `crop` pixels is kept; an input is
+    (pixel / 255 - mean) / standard_deviation, per channel.
+    """
+
+    short_side: int
+    crop: int
+    mean: tuple[float, ...]
+    standard_deviation: tuple[float, ...]
+
+    def sentence(self) -> str:
+        """The text a card and a report show, and that a task's identity covers."""
+        return (
+            f"short side {self.short_side} (bilinear, antialiased), centre crop {self.crop}, pixels/255, "
+            f"mean {_spaced(self.mean)}, std {_spaced(self.standard_deviation)}; not augmented"
         )
 
 
@@ -54,7 +76,7 @@ class TaskFacts:
     classes: int
     input_shape: tuple[int, ...]
     default_model: str
-    preprocessing: Preprocessing | Tokens
+    preprocessing: Preprocessing | Photographs | Tokens
     splits: str
     metric: str = TOP1
     input_type: str = "float32"  # as torch names it; int64 for the numbers of tokens
@@ -63,10 +85,10 @@ class TaskFacts:
 
 # Measured on the 1,024 training images of the split: mean 0.3046, standard deviation 0.3757 of pixels/16.
 _DIGITS = Preprocessing(full_scale=16.0, mean=(0.305,), standard_deviation=(0.376,), pad_pixels=1, mirror=False)
-# The constants the public ResNet-20 weights were trained with (those of ImageNet).
-_CIFAR10 = Preprocessing(
-    full_scale=255.0, mean=(0.485, 0.456, 0.406), standard_deviation=(0.229, 0.224, 0.225), pad_pixels=4, mirror=True
-)
+# What the public weights of ImageNet were trained with, and those of ResNet-20 on CIFAR-10 too.
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CIFAR10 = Preprocessing(full_scale=255.0, mean=_MEAN, standard_deviation=_DEVIATION, pad_pixels=4, mirror=True)
+_IMAGENET = Photographs(short_side=256, crop=224, mean=_MEAN, standard_deviation=_DEVIATION)
 _CIFAR10_SOURCE = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
 
 FACTS: dict[str, TaskFacts] = {
@@ -101,6 +123,19 @@ FACTS: dict[str, TaskFacts] = {
             default_model="resnet20",
             preprocessing=_CIFAR10,
             splits="train and calibration pool: official train images 0-39,999 present; test: 40,000-49,999 present",
+        ),
+        TaskFacts(
+            id="imagenet",
+            title="ImageNet (ILSVRC 2012) from a local copy, for methods that quantize after training",
+            source="Russakovsky et al. 2015, ImageNet Large Scale Visual Recognition Challenge",
+            classes=1000,
+            input_shape=(3, 224, 224),
+            default_model="torchvision:resnet18",
+            preprocessing=_IMAGENET,
+            splits=(
+                "train and calibration pool: training images present, centre-cropped and never augmented; "
+                "test: validation images present"
+            ),
         ),
         TaskFacts(
             id="shakespeare-characters",

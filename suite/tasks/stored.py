@@ -1,4 +1,4 @@
-"""Tasks: what every task that is held in memory has: splits, hashes, and the guard in front of its test split."""
+"""Tasks: what every task of the suite has: splits, hashes, and the guard in front of its test split."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Raw(Protocol):
         ...
 
 
+_AT_A_TIME = 256  # inputs in memory together, where a task reads them from disk
 R = TypeVar("R", bound=Raw)
 
 
@@ -66,7 +67,9 @@ class StoredTask(Generic[R]):
 
     def fingerprints(self, name: Split) -> torch.Tensor:
         """int64 [N]: what `fingerprint` gives for every input of a split, to recognise it inside a model."""
-        return fingerprint(self.split(name).inputs)
+        inputs = self.split(name).inputs
+        pieces = range(0, max(1, len(inputs)), _AT_A_TIME)
+        return torch.cat([fingerprint(inputs[start : start + _AT_A_TIME]) for start in pieces])
 
     def outcomes(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Whether the largest logit is the label's, once a label; the score is their mean."""
