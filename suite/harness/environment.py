@@ -17,7 +17,7 @@ import torch
 
 import suite
 
-PACKAGES = ("numpy", "torchvision", "timm", "transformers", "scikit-learn", "safetensors")
+PACKAGES = ("numpy", "pillow", "torchvision", "timm", "transformers", "scikit-learn", "safetensors")
 
 
 def capture_environment(device: torch.device | str = "cpu") -> dict[str, object]:

@@ -29,6 +29,7 @@ from suite.harness.environment import capture_environment
 from suite.harness.files import WEIGHTS, run_files
 from suite.harness.float_answers import Answers, FloatAnswers
 from suite.harness.identity import identify, modules_of_float
+from suite.harness.known_inputs import fingerprints_of_test
 from suite.harness.meter import DataMeter, MeterReport
 from suite.harness.progress import Mode, Reporter
 from suite.harness.request import Request
@@ -164,7 +165,7 @@ class _Run:
         )
         self.knocks: tuple[str, ...] = ()
         self.further: dict[str, dict[str, float]] = {}  # by label of an evaluation: what else the task measures
-        self.watch = InputWatch(task.input_shape, task.fingerprints(Split.TEST))
+        self.watch = InputWatch(task.input_shape, fingerprints_of_test(task, store.root))
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
         self.reporter.say(f"run {self.identity.run_id}: {len(self.test)} test examples")

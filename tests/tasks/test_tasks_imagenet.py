@@ -23,13 +23,17 @@ from suite.harness.meter import DataMeter
 from suite.harness.streams import Streams
 from suite.models import build_model
 from suite.models.weights import save_weights
-from suite.tasks import Split, Task, get_task, imagenet, on_demand
+from suite.tasks import FACTS, Split, Task, get_task, imagenet, on_demand, photographs
+from suite.tasks.catalogue import Photographs
 from suite.tasks.fingerprints import fingerprint
 from suite.tasks.photographs import Decoder
 from suite.tasks.vault import sealed
 from suite.torchvision_shim import ensure_torchvision
 
 CARD = Path(__file__).parents[2] / "cards" / "rtn.yaml"
+HOW = FACTS["imagenet"].preprocessing
+assert isinstance(HOW, Photographs)
+DECODER = Decoder(HOW)
 FIRST, SECOND, LAST = classes()[0], classes()[1], classes()[-1]
 
 
@@ -116,11 +120,11 @@ def test_the_copy_may_lie_in_the_data_folder_or_be_it(whole: Path) -> None:
     ],
 )
 def test_pixels_are_those_the_public_weights_were_measured_with(
-    part: Path, width: int, height: int, mode: str, format: str
+    tmp_path: Path, width: int, height: int, mode: str, format: str
 ) -> None:
-    file = part / "val" / FIRST / "v.JPEG"  # a PNG under this name too, as one of ILSVRC 2012 is
+    file = tmp_path / "v.JPEG"  # a PNG under this name too, as one of ILSVRC 2012 is
     image("any", width, height, mode).save(file, format=format)
-    found = get_task("imagenet", part).split(Split.TEST).inputs[:1]
+    found = DECODER.read([file])
     assert found.shape == (1, 3, 224, 224)
     assert found.dtype == torch.float32
     assert torch.equal(found[0], as_the_public_weights_read(file))
@@ -275,23 +279,30 @@ def png(width: int, height: int) -> bytes:
     ids=["text", "gif", "truncated", "header", "no pixels", "checksum", "nothing", "large", "huge", "long"],
 )
 def test_an_image_that_cannot_be_read_is_one_line_with_its_name(
-    part: Path, spoil: Callable[[bytes], bytes], says: str, recwarn: pytest.WarningsRecorder
+    tmp_path: Path, spoil: Callable[[bytes], bytes], says: str, recwarn: pytest.WarningsRecorder
 ) -> None:
-    file = part / "val" / FIRST / "v.JPEG"
-    file.write_bytes(spoil(file.read_bytes()))
-    inputs = get_task("imagenet", part).split(Split.TEST).inputs
+    file, sound = tmp_path / "v.JPEG", tmp_path / "w.JPEG"
+    image("any").save(sound)
+    file.write_bytes(spoil(sound.read_bytes()))
     with pytest.raises(SuiteError, match=says) as caught:
-        inputs[:2]
+        DECODER.read([sound, file])
     assert "\n" not in str(caught.value)
     assert not [seen for seen in recwarn if "Decompression" in seen.category.__name__]
-    assert inputs[1:].shape == (1, 3, 224, 224), "the others are still read"
+    assert DECODER.read([sound]).shape == (1, 3, 224, 224)
 
 
-def test_a_lifted_limit_of_pillow_changes_nothing(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lifted_limit_of_pillow_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    (part / "val" / FIRST / "v.JPEG").write_bytes(png(60_000, 60_000))
+    (tmp_path / "v.JPEG").write_bytes(png(60_000, 60_000))
     with pytest.raises(SuiteError, match="has 60,000x60,000 pixels: more than 89,478,485"):
-        get_task("imagenet", part).split(Split.TEST).inputs[:1]
+        DECODER.read([tmp_path / "v.JPEG"])
+
+
+def test_large_images_are_decoded_too_and_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photographs, "_LARGE_PIXELS", 1)
+    image("any", 400, 300).save(tmp_path / "v.JPEG")
+    found = DECODER.read([tmp_path / "v.JPEG"] * 3)
+    assert torch.equal(found[2], as_the_public_weights_read(tmp_path / "v.JPEG"))
 
 
 def test_an_image_that_has_gone_is_named(part: Path) -> None:
