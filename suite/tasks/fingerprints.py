@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-_AT_A_TIME = 256  # inputs: small enough to stay in the processor's cache
+_VALUES_AT_A_TIME = 256 * 3 * 32 * 32  # small enough to stay in the processor's cache, however large one input is
 
 
 @lru_cache(maxsize=8)
@@ -24,8 +24,9 @@ def fingerprint(inputs: torch.Tensor) -> torch.Tensor:
     """
     multipliers = _multipliers(tuple(inputs.shape[1:])).to(inputs.device)
     sums = []
-    for start in range(0, len(inputs), _AT_A_TIME):
-        part = inputs.detach()[start : start + _AT_A_TIME]
+    at_a_time = max(1, _VALUES_AT_A_TIME // max(1, multipliers.numel()))
+    for start in range(0, len(inputs), at_a_time):
+        part = inputs.detach()[start : start + at_a_time]
         # Adding zero turns -0.0 into 0.0, which compare equal but differ in their bits.
         bits = (part.to(torch.float32) + 0.0).contiguous().view(torch.int32).to(torch.int64)
         sums.append((bits * multipliers).flatten(1).sum(dim=1))
