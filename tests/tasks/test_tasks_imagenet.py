@@ -233,7 +233,9 @@ def test_test_images_pass_the_vault_whenever_they_are_read(part: Path) -> None:
 
 def test_fingerprints_are_those_of_the_images(whole: Path) -> None:
     task = get_task("imagenet", whole)
-    assert torch.equal(task.fingerprints(Split.TEST), fingerprint(task.split(Split.TEST).inputs[:]))
+    alone = [fingerprint(one[None]) for one in task.split(Split.TEST).inputs[:]]
+    assert torch.equal(task.fingerprints(Split.TEST), torch.cat(alone))
+    assert len({int(one) for one in alone}) == 9
 
 
 def test_augmented_training_images_are_refused_by_the_axis(part: Path) -> None:
