@@ -11,8 +11,8 @@ def _spaced(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
-@dataclass(frozen=True)
-class Preprocessing:
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
     """How pixels become network inputs, and how training images are varied.
 
     An input is (pixel / full_scale - mean) / standard_deviation, per channel. Training images are padded with black by
@@ -34,25 +34,18 @@ class Preprocessing:
         )
 
 
-@dataclass(frozen=True)
-class Photographs:
-    """How photographs of any size become network inputs. There is no way to vary them.
-
-    The short side becomes `short_side` pixels long, and the centre of `crop` x `crop` pixels is kept; an input is
-    (pixel / 255 - mean) / standard_deviation, per channel.
+@dataclass(frozen=True, kw_only=True)
+class Photographs(Pixels):
+    """The same for photographs of any size: first the short side becomes `short_side` pixels long, and the centre of
+    `crop` x `crop` pixels is kept. What varies training images begins from that centre too.
     """
 
     short_side: int
     crop: int
-    mean: tuple[float, ...]
-    standard_deviation: tuple[float, ...]
 
     def sentence(self) -> str:
         """The text a card and a report show, and that a task's identity covers."""
-        return (
-            f"short side {self.short_side} (bilinear, antialiased), centre crop {self.crop}, pixels/255, "
-            f"mean {_spaced(self.mean)}, std {_spaced(self.standard_deviation)}; not augmented"
-        )
+        return f"short side {self.short_side} (bilinear, antialiased), centre crop {self.crop}, {super().sentence()}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class TaskFacts:
     classes: int
     input_shape: tuple[int, ...]
     default_model: str
-    preprocessing: Preprocessing | Photographs | Tokens
+    preprocessing: Pixels | Tokens
     splits: str
     metric: str = TOP1
     input_type: str = "float32"  # as torch names it; int64 for the numbers of tokens
@@ -84,11 +77,19 @@ class TaskFacts:
 
 
 # Measured on the 1,024 training images of the split: mean 0.3046, standard deviation 0.3757 of pixels/16.
-_DIGITS = Preprocessing(full_scale=16.0, mean=(0.305,), standard_deviation=(0.376,), pad_pixels=1, mirror=False)
+_DIGITS = Pixels(full_scale=16.0, mean=(0.305,), standard_deviation=(0.376,), pad_pixels=1, mirror=False)
 # What the public weights of ImageNet were trained with, and those of ResNet-20 on CIFAR-10 too.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CIFAR10 = Preprocessing(full_scale=255.0, mean=_MEAN, standard_deviation=_DEVIATION, pad_pixels=4, mirror=True)
-_IMAGENET = Photographs(short_side=256, crop=224, mean=_MEAN, standard_deviation=_DEVIATION)
+_CIFAR10 = Pixels(full_scale=255.0, mean=_MEAN, standard_deviation=_DEVIATION, pad_pixels=4, mirror=True)
+_IMAGENET = Photographs(
+    short_side=256,
+    crop=224,
+    full_scale=255.0,
+    mean=_MEAN,
+    standard_deviation=_DEVIATION,
+    pad_pixels=16,
+    mirror=True,
+)
 _CIFAR10_SOURCE = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
 
 FACTS: dict[str, TaskFacts] = {
@@ -126,15 +127,15 @@ FACTS: dict[str, TaskFacts] = {
         ),
         TaskFacts(
             id="imagenet",
-            title="ImageNet (ILSVRC 2012) from a local copy, for methods that quantize after training",
+            title="ImageNet (ILSVRC 2012) from a local copy, decoded as it is asked for",
             source="Russakovsky et al. 2015, ImageNet Large Scale Visual Recognition Challenge",
             classes=1000,
             input_shape=(3, 224, 224),
             default_model="torchvision:resnet18",
             preprocessing=_IMAGENET,
             splits=(
-                "train and calibration pool: training images present, centre-cropped and never augmented; "
-                "test: validation images present"
+                "train and calibration pool: training images present; test: validation images present; all of them "
+                "centre-cropped"
             ),
         ),
         TaskFacts(

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from suite.tasks.api import LabelledTensors
-from suite.tasks.catalogue import Preprocessing, TaskFacts
+from suite.tasks.catalogue import Pixels, TaskFacts
 from suite.tasks.images import augment, normalise
 from suite.tasks.stored import StoredTask
 
@@ -44,7 +44,7 @@ class ImageTask(StoredTask[RawExamples]):
 
     def __init__(self, facts: TaskFacts, train: RawExamples, test: RawExamples, notes: tuple[str, ...] = ()) -> None:
         super().__init__(facts, train, test, notes)
-        assert isinstance(facts.preprocessing, Preprocessing)
+        assert isinstance(facts.preprocessing, Pixels)
         self._how = facts.preprocessing
 
     def prepared(self, raw: RawExamples) -> LabelledTensors:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from suite.tasks.catalogue import Preprocessing
+from suite.tasks.catalogue import Pixels
 
 
-def normalise(pixels: torch.Tensor, how: Preprocessing) -> torch.Tensor:
+def normalise(pixels: torch.Tensor, how: Pixels) -> torch.Tensor:
     """(pixel / full_scale - mean) / standard_deviation, for uint8 pixels [N, C, H, W] -> float32."""
     mean = torch.tensor(how.mean).view(-1, 1, 1)
     deviation = torch.tensor(how.standard_deviation).view(-1, 1, 1)
     return pixels.to(torch.float32).div_(how.full_scale).sub_(mean).div_(deviation)
 
 
-def augment(images: torch.Tensor, how: Preprocessing, generator: torch.Generator) -> torch.Tensor:
+def augment(images: torch.Tensor, how: Pixels, generator: torch.Generator) -> torch.Tensor:
     """Random crops of the padded images and, where declared, random mirror images; one draw per image, no loop.
 
     Padding is black *before* normalisation, as when the crop is taken from the photograph. Pixels are moved, never

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from suite.tasks import vault
 from suite.tasks.api import LabelledTensors, Split
 from suite.tasks.catalogue import Photographs, TaskFacts
+from suite.tasks.images import augment
 from suite.tasks.photographs import Decoder
 from suite.tasks.stored import StoredTask
 
@@ -90,20 +91,23 @@ class LabelledImages(LabelledTensors):
 
 
 class PhotographTask(StoredTask[ImageFiles]):
-    """Photographs and their classes, decoded when they are asked for. There is no way to vary them."""
-
-    augment = None
+    """Photographs and their classes, decoded when they are asked for."""
 
     def __init__(self, facts: TaskFacts, train: ImageFiles, test: ImageFiles, notes: tuple[str, ...] = ()) -> None:
         super().__init__(facts, train, test, notes)
         assert isinstance(facts.preprocessing, Photographs)
         self._decoder = Decoder(facts.preprocessing)
+        self._how = facts.preprocessing
 
     def prepared(self, raw: ImageFiles) -> LabelledTensors:
         """Labels and ids, and the promise of images. Those of the test split pass the vault whenever they are read."""
         is_test = raw is self._raw[Split.TEST]
         inputs = ImagesOnDemand(raw, self._decoder, torch.arange(len(raw)), self._require_open if is_test else _nothing)
         return LabelledImages(inputs, torch.from_numpy(raw.labels), torch.from_numpy(raw.ids()))
+
+    def augment(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Training images varied as the preprocessing says; draws come from `generator` alone."""
+        return augment(images, self._how, generator)
 
     def _require_open(self) -> None:
         vault.require_open(self.id)

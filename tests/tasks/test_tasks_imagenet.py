@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 import zlib
@@ -15,6 +16,7 @@ import pytest
 import torch
 from imagenet_copies import classes, copy_below, image
 from PIL import Image
+from torch.nn import functional
 
 from suite.axes import Setting
 from suite.cli.main import run
@@ -238,13 +240,34 @@ def test_fingerprints_are_those_of_the_images(whole: Path) -> None:
     assert len({int(one) for one in alone}) == 9
 
 
-def test_augmented_training_images_are_refused_by_the_axis(part: Path) -> None:
+def _agree(crop: torch.Tensor, seen: torch.Tensor) -> bool:
+    """Whether an image is a crop where the crop shows the image at all."""
+    inside = ~crop.isnan()
+    return torch.equal(crop[inside], seen[inside])
+
+
+def test_augmented_training_images_are_shifted_crops_of_the_centre(part: Path) -> None:
     task = get_task("imagenet", part)
-    assert task.augment is None
+    assert task.augment is not None
     asked = setting(examples=1, training_transform="augmented")
-    meter = DataMeter(task.split(Split.TRAIN), asked, Streams(0), augment=task.augment)
-    with pytest.raises(DataAccessError, match="training_transform: this task has no augmentation"):
-        meter.door.batches(1)
+    (plain,) = DataMeter(task.split(Split.TRAIN), setting(examples=1), Streams(0)).door.batches(1)
+    varied = [
+        next(iter(DataMeter(task.split(Split.TRAIN), asked, Streams(0), augment=task.augment).door.batches(1))).inputs
+        for _ in range(2)
+    ]
+    assert torch.equal(varied[0], varied[1])  # the same seed, the same variation
+    pad = HOW.pad_pixels
+    for centre, image_ in zip(plain.inputs, varied[0], strict=True):
+        assert not torch.equal(centre, image_)
+        crops = functional.pad(centre, (pad,) * 4, value=math.nan).unfold(1, 224, 1).unfold(2, 224, 1)
+        shifts = [
+            (down, right)
+            for down in range(2 * pad + 1)
+            for right in range(2 * pad + 1)
+            for seen in (image_, image_.flip(-1))
+            if _agree(crops[:, down, right], seen)
+        ]
+        assert shifts
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -423,7 +446,7 @@ def test_what_the_task_is_can_be_read_without_the_data(capsys: pytest.CaptureFix
     assert "imagenet" in capsys.readouterr().out
     assert run(["show", "task", "imagenet", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert "for methods that quantize after training" in shown["title"]
+    assert "decoded as it is asked for" in shown["title"]
     assert shown["preprocessing"].startswith("short side 256 (bilinear, antialiased), centre crop 224, pixels/255")
     assert (shown["classes"], shown["input_shape"]) == (1000, [3, 224, 224])
 
