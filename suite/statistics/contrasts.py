@@ -7,12 +7,11 @@ the mean over seeds and examples of one number for each of them,
 
 so cells are paired by construction, and whatever they agree in cancels. A difference of two scores is the case with
 weights −1 and +1, a Shapley share another. Where there are several seeds the variance of the mean has the three terms
-told in `hierarchical.py`; with one seed the examples alone are resampled.
+told in `variance.py`; with one seed the examples alone are resampled.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from suite.statistics.interval import Interval
 from suite.statistics.paired import FEWEST_DISCORDANT_FOR_BOOTSTRAP
-from suite.statistics.student import student_quantile
+from suite.statistics.variance import Variance, crossed
 
 Array = npt.NDArray[np.float64]
 
@@ -33,21 +32,7 @@ _DRAWN_AT_ONCE = 2_000_000
 """Numbers in one block of resampled counts, so that many distinct values do not fill the memory."""
 
 
-@dataclass(frozen=True)
-class Variance:
-    """The variance of an estimate, and by how many degrees of freedom it is known."""
-
-    value: float
-    degrees: float
-
-    def __add__(self, other: Variance) -> Variance:
-        """The variance of a sum of independent parts, with Satterthwaite's degrees of freedom."""
-        total = self.value + other.value
-        spread = self.value**2 / self.degrees + other.value**2 / other.degrees
-        return Variance(total, total**2 / spread if spread > 0.0 else math.inf)
-
-
-NONE = Variance(0.0, math.inf)
+NONE = Variance()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +63,7 @@ class Contrast:
             low, high = np.quantile(self._means, [tail, 1.0 - tail])
             return self._interval(float(low), float(high), confidence, "paired bootstrap")
         variance = self._variance + self.elsewhere
-        half = student_quantile(confidence, min(variance.degrees, 1e9)) * math.sqrt(variance.value)
+        half = variance.half_width(confidence)
         how = "seeds × examples, paired" if self.values.shape[0] > 1 else "examples, paired"
         how += ", drawn orders" if self.elsewhere.value > 0.0 else ""
         return self._interval(self.estimate - half, self.estimate + half, confidence, how)
@@ -118,15 +103,15 @@ def variance_of_means(values: Array, reach: float = 1.0) -> tuple[Variance, ...]
     estimate = centre.mean(axis=1)
     of_examples = (((centre - estimate[:, None]) ** 2).sum(axis=1) + reach**2) / n**2
     if k == 1:
-        return tuple(Variance(float(value), max(1, n - 1)) for value in of_examples)
+        return tuple(crossed(float(value), n, (), 0.0) for value in of_examples)
     means = values.mean(axis=2)
     of_seeds = means.var(axis=1, ddof=1) / k
     rest = values - means[:, :, None] - centre[:, None, :] + estimate[:, None, None]
     of_rest = (rest**2).sum(axis=(1, 2)) / ((k - 1) * max(1, n - 1)) / (k * n)
-    # The first two both hold the third, which is taken off once; no difference of estimates goes below its parts.
-    total = np.maximum(np.maximum(of_examples, of_seeds), of_examples + of_seeds - of_rest)
-    spread = of_seeds**2 / (k - 1) + of_examples**2 / max(1, n - 1)
-    return tuple(Variance(float(value), float(value**2 / by)) for value, by in zip(total, spread, strict=True))
+    return tuple(
+        crossed(float(example), n, [(float(seed), k)], float(both))
+        for example, seed, both in zip(of_examples, of_seeds, of_rest, strict=True)
+    )
 
 
 def weighted(weights: Array, outcomes: Sequence[npt.NDArray[np.bool_]]) -> Array:

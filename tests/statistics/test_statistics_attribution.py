@@ -11,8 +11,9 @@ from scipy import stats
 
 from suite.statistics import combined_difference, paired_difference
 from suite.statistics.attribution import attribute
-from suite.statistics.contrasts import Contrast, Variance, variance_of_means, weighted
+from suite.statistics.contrasts import Contrast, variance_of_means, weighted
 from suite.statistics.shapley import drawn_orders, mixtures_of, share_weights
+from suite.statistics.variance import Part, Variance, crossed
 
 EFFECTS = (0.05, -0.02)
 INTERACTION = 0.04
@@ -43,7 +44,7 @@ def values_of(outcomes):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "examples", "of_seeds"), [(1, 300, 0.0), (1, 1000, 0.0), (3, 300, 0.02), (5, 300, 0.02)], ids=str
+    ("seeds", "examples", "of_seeds"), [(1, 300, 0.0), (1, 1000, 0.0), (3, 300, 0.06), (5, 300, 0.02)], ids=str
 )
 def test_95_percent_intervals_of_shares_hold_the_truth_in_93_to_97_percent_of_2000_studies(seeds, examples, of_seeds):
     studies, block = 2000, 250
@@ -53,8 +54,7 @@ def test_95_percent_intervals_of_shares_hold_the_truth_in_93_to_97_percent_of_20
         outcomes, truth = simulated(generator, block, seeds, examples, of_seeds)
         for share, true in zip(values_of(outcomes), truth, strict=True):
             found = variance_of_means(share)
-            variances, degrees = ([getattr(one, name) for one in found] for name in ("value", "degrees"))
-            half = stats.t.ppf(0.975, degrees) * np.sqrt(variances)
+            half = np.array([one.half_width(0.95) for one in found])
             held.extend(np.abs(share.mean(axis=(1, 2)) - true) <= half)
     assert len(held) == 2 * studies
     # A seed shifts the second share alone; the first has seeds that decide nothing, and its interval may be wider.
@@ -128,11 +128,24 @@ def test_what_changes_nothing_is_not_known_for_certain_to_do_so():
         assert not part.resolved
 
 
-def test_variances_of_independent_parts_add_as_satterthwaite_has_it():
-    found = Variance(2.0, 4.0) + Variance(1.0, 9.0)
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+def test_each_part_of_a_variance_reaches_as_far_as_its_own_degrees_let_it(confidence):
+    found = Variance((Part(2.0, 4),)) + Variance((Part(1.0, 9),))
+    four, nine = (stats.t.ppf(0.5 + confidence / 2.0, degrees) for degrees in (4, 9))
     assert found.value == 3.0
-    assert found.degrees == pytest.approx(9.0 / (4.0 / 4.0 + 1.0 / 9.0))
-    assert (Variance(0.0, math.inf) + Variance(0.0, math.inf)).degrees == math.inf
+    assert found.half_width(confidence) == pytest.approx(math.sqrt(2.0 * four**2 + nine**2))
+    assert Variance((Part(4.0),)).half_width(confidence) == pytest.approx(
+        2.0 * stats.norm.ppf(0.5 + confidence / 2.0), rel=1e-5
+    )
+    assert Variance().half_width(confidence) == 0.0
+
+
+def test_what_seeds_and_examples_both_hold_is_counted_once_and_no_more():
+    assert crossed(5.0, 100, [(2.0, 3)], 0.5).value == pytest.approx(6.5)
+    assert crossed(5.0, 100, [(2.0, 3), (9.0, 2)], 7.0).value == pytest.approx(11.0)  # less than nothing is nothing
+    agreeing = crossed(5.0, 100, [(0.0, 2)], 5.0)  # seeds that happen to have one score are no certainty
+    assert agreeing.half_width(0.95) == pytest.approx(stats.t.ppf(0.975, 99) * math.sqrt(5.0))
+    assert crossed(5.0, 100, (), 0.0).parts == (Part(5.0, 99),)
 
 
 def planted(effects, interaction=0.0, seeds=3, examples=4000):

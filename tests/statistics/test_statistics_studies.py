@@ -60,13 +60,17 @@ def test_many_examples_leave_the_paired_t_test_over_seeds():
     assert (interval.low, interval.high) == pytest.approx((oracle.low, oracle.high), rel=0.02)
 
 
-def test_unpaired_seeds_are_a_welch_test():
+def test_unpaired_seeds_reach_as_far_as_each_side_does_alone():
+    """Two one-sample t intervals of scipy, whose halves add as the sides of a right angle."""
     count = 200_000
     order = np.random.default_rng(0).permutation(count)
     rows = [np.isin(np.arange(count), order[: round(score * count)]) for score in (0.5, 0.52, 0.6, 0.66, 0.7)]
     interval = combined_difference(rows[:2], rows[2:], paired_seeds=False)
-    oracle = stats.ttest_ind([0.6, 0.66, 0.7], [0.5, 0.52], equal_var=False).confidence_interval(0.95)
-    assert (interval.low, interval.high) == pytest.approx((oracle.low, oracle.high), rel=0.03)
+    alone = [stats.ttest_1samp(scores, 0.0).confidence_interval(0.95) for scores in ((0.5, 0.52), (0.6, 0.66, 0.7))]
+    half = math.hypot(*((one.high - one.low) / 2.0 for one in alone))
+    assert (interval.low, interval.high) == pytest.approx(
+        (interval.estimate - half, interval.estimate + half), rel=0.03
+    )
 
 
 def test_seeds_that_agree_leave_the_interval_of_the_examples():
@@ -117,39 +121,31 @@ def coverage(seeds, examples, of_seeds, of_examples=0.3, rest=0.2):
     return held / 2000
 
 
-@pytest.mark.parametrize("of_seeds", [0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("of_seeds", [0.02, 0.2])
 @pytest.mark.parametrize(
     ("examples", "of_examples"), [(1000, 0.1), (1000, 0.3), (2000, 0.3)], ids=["1000 alike", "1000", "2000"]
 )
 def test_intervals_of_five_seeds_cover_the_truth_as_often_as_they_say(examples, of_examples, of_seeds):
-    """Seeds that differ by 0.3 to 3 points; measured 93.6 to 96.9 %."""
+    """Seeds that differ by 0.3 to 3 points; measured 94.4 to 96.7 %."""
     assert 0.93 <= coverage(5, examples, of_seeds, of_examples) <= 0.97
 
 
 @pytest.mark.parametrize(
     ("seeds", "of_seeds", "measured"),
     [
-        (3, 0.02, 0.974),
-        (3, 0.05, 0.9505),
-        (3, 0.1, 0.925),
-        (3, 0.2, 0.9175),
-        (2, 0.02, 0.9685),
-        (2, 0.05, 0.938),
-        (2, 0.1, 0.908),
-        (2, 0.2, 0.886),
+        (3, 0.02, 0.98),
+        (3, 0.2, 0.9535),
+        (2, 0.02, 0.984),
+        (2, 0.2, 0.9555),
     ],
     ids=str,
 )
-def test_two_and_three_seeds_cover_less_where_they_differ_much(seeds, of_seeds, measured):
-    """What is known of the interval and not hidden: with few seeds that differ by more than a point it is too narrow.
-
-    The spread of k seeds is known by k - 1 degrees of freedom, and Satterthwaite's rule, which takes the estimated
-    variances for the true ones, believes in too many of them whenever the seeds happen to agree.
-    """
+def test_two_and_three_seeds_cover_no_less_than_they_say(seeds, of_seeds, measured):
+    """The fewer seeds and the less they differ, the wider: their spread might have been seen too small by chance."""
     assert coverage(seeds, 1000, of_seeds) == pytest.approx(measured, abs=0.006)
 
 
-@pytest.mark.parametrize(("seeds", "measured"), [(2, 0.98), (3, 0.98), (5, 0.98)])
+@pytest.mark.parametrize(("seeds", "measured"), [(2, 0.996), (3, 0.9885), (5, 0.9805)])
 def test_where_seeds_and_examples_decide_nothing_the_interval_is_wider_than_it_says(seeds, measured):
     """All noise is chance, drawn anew for each seed and example: each of the two terms counts it as its own."""
     assert coverage(seeds, 1000, 0.0, of_examples=0.0, rest=1.0) == pytest.approx(measured, abs=0.006)
