@@ -15,6 +15,8 @@ from suite.reports.table import Cell, Column, Table
 MOST_PAIRS = 3_000
 MOST_OF_METHODS, MOST_OF_AN_AXIS = 6, 3
 MOST_FACTORS = 16
+DRAWN_REACH = 1.5
+"""The drawing goes so many times as far as its largest estimate."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,8 @@ class EffectGroup:
 
 def effect_rows(judged: Sequence[Effect]) -> tuple[list[EffectRow], Figure]:
     drawn = _drawn(judged)
-    figure = differences_figure(
-        [
-            (one.estimate, *((one.interval.low, one.interval.high) if one.interval else (one.estimate,) * 2))
-            for one in drawn
-        ]
-    )
+    reach = DRAWN_REACH * max((abs(one.estimate) for one in drawn), default=0.0)
+    figure = differences_figure([_on_drawing(one, reach) for one in drawn])
     strips = dict(zip(map(id, drawn), figure.strips, strict=True))
     rows = []
     for one in judged:
@@ -74,6 +72,13 @@ def effect_rows(judged: Sequence[Effect]) -> tuple[list[EffectRow], Figure]:
             )
         )
     return rows, figure
+
+
+def _on_drawing(one: Effect, reach: float) -> tuple[float, float, float]:
+    """Two contexts may leave an interval of hundreds of points: it ends where the drawing does, or nothing else shows."""
+    if one.interval is None:
+        return one.estimate, one.estimate, one.estimate
+    return one.estimate, max(-reach, one.interval.low), min(reach, one.interval.high)
 
 
 def _drawn(judged: Sequence[Effect]) -> list[Effect]:
