@@ -75,7 +75,7 @@ def effect_rows(judged: Sequence[Effect]) -> tuple[list[EffectRow], Figure]:
 
 
 def _on_drawing(one: Effect, reach: float) -> tuple[float, float, float]:
-    """Two contexts may leave an interval of hundreds of points: it ends where the drawing does, or nothing else shows."""
+    """Two contexts may leave an interval of hundreds of points; it ends with the drawing, or nothing else shows."""
     if one.interval is None:
         return one.estimate, one.estimate, one.estimate
     return one.estimate, max(-reach, one.interval.low), min(reach, one.interval.high)
