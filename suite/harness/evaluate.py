@@ -169,6 +169,8 @@ class _Run:
 
     def carry_out(self, save_model: bool) -> tuple[Record, dict[str, bytes]]:
         self.reporter.say(f"run {self.identity.run_id}: {len(self.test)} test examples")
+        for note in self.task.notes:
+            self.reporter.say(f"  {note}")
         float_correct = self._float_answers()
         epoch = self._epoch()
         measured, spent = self._quantize()
@@ -348,7 +350,10 @@ class _Run:
                 "passes": meter.passes,
                 "labels": meter.labels != "none",
             },
-            environment=capture_environment(self.device),
+            environment={
+                **capture_environment(self.device),
+                **({"data": list(self.task.notes)} if self.task.notes else {}),
+            },
             figures=self._figures(measured),
             plan=(self.chosen or self.plan).to_dict()["rows"],
             command=command_of(self.request),

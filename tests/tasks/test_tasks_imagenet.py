@@ -25,6 +25,7 @@ from suite.harness.meter import DataMeter
 from suite.harness.streams import Streams
 from suite.models import build_model
 from suite.models.weights import save_weights
+from suite.records import Store
 from suite.tasks import FACTS, Split, Task, get_task, imagenet, on_demand, photographs
 from suite.tasks.catalogue import Photographs
 from suite.tasks.fingerprints import fingerprint
@@ -470,6 +471,13 @@ def test_a_public_architecture_is_quantized_and_audited(
     image("another").save(part / "train" / SECOND / "u.JPEG")
     assert evaluated(part, weights, tmp_path / "runs") == 0
     told = json.loads(capsys.readouterr().out)
+    notes = [
+        "partial copy: 2 of 1,281,167 train images are present",
+        "partial copy: 2 of 50,000 validation images are present",
+    ]
+    (record,) = Store(tmp_path / "runs").list().records
+    assert record.environment["data"] == notes
+    assert notes[0] in (tmp_path / "runs" / record.run_id / "card.md").read_text()
     assert told["status"] == "completed"
     assert told["audit"]["verdict"] == "verified"
     assert {f"{file.parent.parent.name}/{file.name}" for file in decoded} == {
