@@ -26,7 +26,7 @@ fixed:
   task: digits
   model: digits-resnet
   method: lsq
-  options: {steps: 400, compile: never}
+  options: {steps: 200}
   axes: {weight_bits: 4, activation_bits: 4, time_limit: 600}
 parts:
   - id: main
