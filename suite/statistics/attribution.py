@@ -19,8 +19,7 @@ from suite.statistics.hierarchical import combined_difference
 from suite.statistics.interval import Interval
 from suite.statistics.multiple import Side, sides
 from suite.statistics.shapley import Order, interaction_weights, mixtures_of, order_weights, share_weights
-from suite.statistics.variance import Part as VariancePart
-from suite.statistics.variance import Variance
+from suite.statistics.variance import Term, Variance
 
 Outcomes = npt.NDArray[np.bool_]
 """[seeds, examples] of one mixture."""
@@ -91,7 +90,7 @@ def _from_orders(count: int, outcomes: Mapping[int, Outcomes], pairs: Sequence[t
     spreads = np.maximum(spreads, spreads.mean()) / drawn
     left = 1.0 - drawn / possible  # orders are drawn without repetition: all of them leave nothing open
     return [
-        Contrast(held, elsewhere=Variance((VariancePart(float(spread) * left, drawn - 1),)))
+        Contrast(held, elsewhere=Variance((Term(float(spread) * left, drawn - 1),)))
         for held, spread in zip(values, spreads, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Statistics: the variance of a mean over seeds and examples, in parts that are known by more or fewer observations.
+"""Statistics: the variance of a mean over seeds and examples, in terms that are known by more or fewer observations.
 
 Seeds and examples are both samples: k seeds of many that could have been drawn, n test examples of many. Every seed
 answers every example, so with x_sj the number that seed s gives on example j,
@@ -10,12 +10,12 @@ answers every example, so with x_sj the number that seed s gives on example j,
 The variance of the k seed means over k estimates the first and third term, that of the n example means over n the
 second and third, so their sum counts the third twice, and it is taken off once.
 
-The interval takes each part as far as it may reach, with Student's quantile t of that part's own degrees of freedom
+The interval takes each term as far as it may reach, with Student's quantile t of that term's own degrees of freedom
 (the method of variance estimates recovery, MOVER):
 
-    half^2 = sum over parts of t(degrees of the part)^2 variance of the part
+    half^2 = sum over terms of t(degrees of the term)^2 variance of the term
 
-One quantile for all parts, with Satterthwaite's degrees of freedom, takes the estimated variances for the true ones.
+One quantile for all terms, with Satterthwaite's degrees of freedom, takes the estimated variances for the true ones.
 Where two or three seeds happen to agree it believes in many degrees, and of 2,000 simulated studies as few as 89 %
 (two seeds) and 92 % (three) held the truth where 95 % were promised.
 """
@@ -32,38 +32,38 @@ MOST_DEGREES = 1e9
 
 
 @dataclass(frozen=True)
-class Part:
-    """One independent part of a variance, and by how many degrees of freedom it is known."""
+class Term:
+    """One independent term of a variance, and by how many degrees of freedom it is known."""
 
     value: float
     degrees: float = math.inf
 
     def reach(self, confidence: float) -> float:
-        """The square of how far an estimate may lie from the truth because of this part."""
+        """The square of how far an estimate may lie from the truth because of this term."""
         return student_quantile(confidence, min(self.degrees, MOST_DEGREES)) ** 2 * self.value
 
 
-NOTHING = Part(0.0)
+NOTHING = Term(0.0)
 
 
 @dataclass(frozen=True)
 class Variance:
-    """The variance of an estimate: a sum of independent parts, some of which were estimated as differences."""
+    """The variance of an estimate: a sum of independent terms, some of which were estimated as differences."""
 
-    parts: tuple[Part, ...] = ()
-    least: Part = NOTHING
-    """What all parts together hold at least; a difference of estimates may happen to be nothing."""
+    terms: tuple[Term, ...] = ()
+    least: Term = NOTHING
+    """What all terms together hold at least; a difference of estimates may happen to be nothing."""
 
     @property
     def value(self) -> float:
-        return max(self.least.value, math.fsum(part.value for part in self.parts))
+        return max(self.least.value, math.fsum(term.value for term in self.terms))
 
     def __add__(self, other: Variance) -> Variance:
-        return Variance(self.parts + other.parts, max(self.least, other.least, key=lambda part: part.value))
+        return Variance(self.terms + other.terms, max(self.least, other.least, key=lambda term: term.value))
 
     def half_width(self, confidence: float) -> float:
-        """Half of the interval at a confidence: every part as far as it may reach."""
-        reach = math.fsum(part.reach(confidence) for part in self.parts)
+        """Half of the interval at a confidence: every term as far as it may reach."""
+        reach = math.fsum(term.reach(confidence) for term in self.terms)
         return math.sqrt(max(reach, self.least.reach(confidence)))
 
 
@@ -74,5 +74,5 @@ def crossed(of_examples: float, examples: int, of_seeds: Sequence[tuple[float, i
     goes, because they know it by more observations. All together hold at least that.
     """
     degrees = max(1, examples - 1)
-    seeds = tuple(Part(value, count - 1) for value, count in of_seeds)
-    return Variance((Part(max(0.0, of_examples - of_rest), degrees), *seeds), Part(of_rest, degrees))
+    seeds = tuple(Term(value, count - 1) for value, count in of_seeds)
+    return Variance((Term(max(0.0, of_examples - of_rest), degrees), *seeds), Term(of_rest, degrees))

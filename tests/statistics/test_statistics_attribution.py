@@ -13,7 +13,7 @@ from suite.statistics import combined_difference, paired_difference
 from suite.statistics.attribution import attribute
 from suite.statistics.contrasts import Contrast, variance_of_means, weighted
 from suite.statistics.shapley import drawn_orders, mixtures_of, share_weights
-from suite.statistics.variance import Part, Variance, crossed
+from suite.statistics.variance import Term, Variance, crossed
 
 EFFECTS = (0.05, -0.02)
 INTERACTION = 0.04
@@ -130,11 +130,11 @@ def test_what_changes_nothing_is_not_known_for_certain_to_do_so():
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
 def test_each_part_of_a_variance_reaches_as_far_as_its_own_degrees_let_it(confidence):
-    found = Variance((Part(2.0, 4),)) + Variance((Part(1.0, 9),))
+    found = Variance((Term(2.0, 4),)) + Variance((Term(1.0, 9),))
     four, nine = (stats.t.ppf(0.5 + confidence / 2.0, degrees) for degrees in (4, 9))
     assert found.value == 3.0
     assert found.half_width(confidence) == pytest.approx(math.sqrt(2.0 * four**2 + nine**2))
-    assert Variance((Part(4.0),)).half_width(confidence) == pytest.approx(
+    assert Variance((Term(4.0),)).half_width(confidence) == pytest.approx(
         2.0 * stats.norm.ppf(0.5 + confidence / 2.0), rel=1e-5
     )
     assert Variance().half_width(confidence) == 0.0
@@ -145,7 +145,7 @@ def test_what_seeds_and_examples_both_hold_is_counted_once_and_no_more():
     assert crossed(5.0, 100, [(2.0, 3), (9.0, 2)], 7.0).value == pytest.approx(11.0)  # less than nothing is nothing
     agreeing = crossed(5.0, 100, [(0.0, 2)], 5.0)  # seeds that happen to have one score are no certainty
     assert agreeing.half_width(0.95) == pytest.approx(stats.t.ppf(0.975, 99) * math.sqrt(5.0))
-    assert crossed(5.0, 100, (), 0.0).parts == (Part(5.0, 99),)
+    assert crossed(5.0, 100, (), 0.0).terms == (Term(5.0, 99),)
 
 
 def planted(effects, interaction=0.0, seeds=3, examples=4000):
