@@ -26,8 +26,17 @@ fixed:
   task: digits
   model: digits-resnet
   method: lsq
-  options: {steps: 200}
-  axes: {weight_bits: 4, activation_bits: 4, time_limit: 600}
+  options: {steps: 400, learning_rate: 0.001}
+  axes:
+    activation_bits: 4
+    weight_range: learned-step
+    activation_range: learned-step
+    gradient_mask: clip-then-round
+    step_gradient_scale: features
+    labels: labeled
+    examples: full-training-set
+    initialization_examples: 128
+    time_limit: 600
 parts:
   - id: main
     title: Twelve trainings
