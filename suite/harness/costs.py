@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import platform
 import resource
 import statistics
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.harness.environment import processor_name
+from suite.harness.kept import keep
 from suite.harness.streams import undisturbed
 from suite.tasks import Inputs
 
@@ -206,11 +206,7 @@ def epoch_time(
         return remembered
     measured = measure_epoch(model, inputs, labels, batch_size=batch_size, train_size=train_size)
     if file is not None:
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(asdict(measured)), encoding="ascii")
-            os.replace(temporary, file)
+        keep(file, json.dumps(asdict(measured)).encode("ascii"))
     return measured
 
 

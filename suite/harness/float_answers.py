@@ -6,10 +6,8 @@ or a card decides, so the first run keeps them and the others read them.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from suite.harness.environment import processor_name
+from suite.harness.kept import keep
 from suite.records.identity import Identity
 from suite.records.plain import digest_of
 from suite.records.sources import source_hashes
@@ -72,8 +71,4 @@ class FloatAnswers:
 
     def keep(self, answers: Answers) -> None:
         content = save({CORRECT: answers.correct.contiguous()}, {FIGURES: json.dumps(answers.figures)})
-        with contextlib.suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.file.with_suffix(f".{os.getpid()}")
-            temporary.write_bytes(content)
-            os.replace(temporary, self.file)
+        keep(self.file, content)

@@ -7,8 +7,6 @@ believed: another decoder gives other pixels, and files may have been changed.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from suite.harness.kept import keep
 from suite.tasks import Split, Task
 from suite.tasks.fingerprints import fingerprint
 
@@ -37,7 +36,7 @@ def fingerprints_of_test(task: Task, root: Path) -> Tensor:
     if kept is not None and torch.equal(kept[some], fingerprint(inputs[some])):
         return kept
     found = task.fingerprints(Split.TEST)
-    _keep(file, found)
+    keep(file, save({NAME: found.contiguous()}))
     return found
 
 
@@ -51,11 +50,3 @@ def _load(file: Path, count: int) -> Tensor | None:
     except (OSError, SafetensorError):
         return None
     return kept if kept.dtype is torch.int64 and kept.shape == (count,) else None
-
-
-def _keep(file: Path, found: Tensor) -> None:
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(save({NAME: found.contiguous()}))
-        os.replace(temporary, file)

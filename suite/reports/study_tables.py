@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.reports import numbers
-from suite.statistics import Interval, IntervalAt, Side, rank_ranges, sides
+from suite.statistics import Side, rank_ranges, sides
 from suite.studies.evidence import Evidence, Measured, Missing
 from suite.studies.matching import Group
 from suite.studies.measures import mean_of, measure
@@ -156,7 +156,7 @@ def _best_of_column(
     between = {
         (first, second): at
         for first, second in itertools.combinations(range(len(held)), 2)
-        if (at := _difference(held[first][1], held[second][1], evidence)) is not None
+        if (at := evidence.between(held[first][1], held[second][1])) is not None
     }
     known = dict(zip(between, sides(list(between.values())), strict=True))
 
@@ -165,19 +165,6 @@ def _best_of_column(
 
     ranks = rank_ranges(scores, resolved)
     return {(row, column): rank.first == 1 for (row, _), rank in zip(held, ranks, strict=True)}
-
-
-def _difference(first: Measured, second: Measured, evidence: Evidence) -> IntervalAt | None:
-    """score(second) − score(first) at any confidence; None where they did not answer the same examples."""
-    if evidence.difference(first, second) is None:
-        return None
-
-    def at(confidence: float) -> Interval:
-        found = evidence.difference(first, second, confidence)
-        assert found is not None
-        return found
-
-    return at
 
 
 def _keys(part: Part, names: Sequence[str]) -> list[tuple[str, ...]]:

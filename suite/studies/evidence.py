@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from suite.errors import RecordError
 from suite.records import Record, Store
-from suite.statistics import Interval, combined_difference, combined_score
+from suite.statistics import Interval, IntervalAt, combined_difference, combined_score
 from suite.studies.matching import Group
 from suite.studies.states import CellResult, State
 
@@ -92,9 +92,19 @@ class Evidence:
 
     def difference(self, first: Measured, second: Measured, confidence: float = 0.95) -> Interval | None:
         """score(second) − score(first); None where they did not answer the same examples."""
+        at = self.between(first, second)
+        return None if at is None else at(confidence)
+
+    def between(self, first: Measured, second: Measured) -> IntervalAt | None:
+        """The same difference at any confidence, each of them computed once."""
         if first.data != second.data or first.float_outcomes.size != second.float_outcomes.size:
             return None
-        # The same seeds draw the same calibration examples, so what a seed does to both sides cancels.
-        return combined_difference(
-            first.outcomes, second.outcomes, paired_seeds=first.seeds == second.seeds, confidence=confidence
-        )
+
+        @cache
+        def at(confidence: float) -> Interval:
+            # The same seeds draw the same calibration examples, so what a seed does to both sides cancels.
+            return combined_difference(
+                first.outcomes, second.outcomes, paired_seeds=first.seeds == second.seeds, confidence=confidence
+            )
+
+        return at

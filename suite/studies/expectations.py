@@ -73,17 +73,9 @@ def _difference(pair: Pair, evidence: Evidence) -> _Difference:
             return _Difference(pair, None, held.reason)
     assert isinstance(first, Measured)
     assert isinstance(second, Measured)
-    found = evidence.difference(first, second)
-    if found is None:
+    at = evidence.between(first, second)
+    if at is None:
         return _Difference(pair, None, "they answered different examples")
-
-    def at(confidence: float, first: Measured = first, second: Measured = second) -> Interval:
-        if confidence == CONFIDENCE:
-            return found
-        again = evidence.difference(first, second, confidence)
-        assert again is not None
-        return again
-
     return _Difference(pair, at, seeds=(len(first.seeds), len(second.seeds)))
 
 

@@ -68,12 +68,16 @@ class Drawn:
         rows = tuple(np.ones((SEEDS, 4), dtype=bool))
         return Measured(rows, rows[0], tuple(range(SEEDS)), values, records, group.id)
 
-    def difference(self, first: Measured, second: Measured, confidence: float = 0.95) -> Interval:
+    def between(self, first: Measured, second: Measured) -> IntervalAt:
         """Normal, drawn once for a pair."""
         pair = first.data, second.data
         centre = self._centres.setdefault(pair, EDGE + self._generator.normal(0.0, ERROR))
-        half = NormalDist().inv_cdf(0.5 + confidence / 2.0) * ERROR
-        return Interval(centre, centre - half, centre + half, confidence, "normal", 1)
+
+        def at(confidence: float) -> Interval:
+            half = NormalDist().inv_cdf(0.5 + confidence / 2.0) * ERROR
+            return Interval(centre, centre - half, centre + half, confidence, "normal", 1)
+
+        return at
 
 
 def twelve_pairs(test: str) -> Study:
