@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from study_samples import STUDY, sample
 
-from suite.statistics import Equality, Interval, equivalence
+from suite.statistics import Equality, Interval, IntervalAt, equivalence
 from suite.statistics.student import student_quantile
 from suite.studies import Study, expand
 from suite.studies.evidence import Measured
